@@ -1,0 +1,106 @@
+# Everything that a contributor or CI runs. Needs Rust, Python >= 3.11 with venv, make and a C compiler.
+
+PYTHON ?= python3
+# Profile of the wheel that `make test` installs; `make wheel` is always a release.
+TEST_WHEEL_PROFILE ?= dev
+BENCH_ARGS ?=
+PYTEST_ARGS ?=
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+# What maturin sets, so that plain cargo does not build pyo3 again after it, nor it after cargo.
+PYO3_ENV = PYO3_PYTHON="$(CURDIR)/$(BIN)/python" PYO3_BUILD_EXTENSION_MODULE=1 \
+	$(addprefix PYO3_CONFIG_FILE=,$(lastword $(wildcard $(CARGO_TARGET_DIR)/maturin/pyo3-config-*-abi3.txt)))
+
+# The requirements of an extra, one per line, so that pyproject.toml stays the only list.
+requirements = $(PYTHON) -c 'import sys, tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print("\n".join(line for name in sys.argv[1:] for line in extras[name]))'
+new_venv = rm -rf $(1) && $(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python >= 3.11 is needed; say which with PYTHON=…")' && $(PYTHON) -m venv $(1)
+# Packages of the environments that hold an official MCP SDK: the runner and the SDK, nothing else.
+official = pytest pytest-asyncio pytest-timeout
+
+.PHONY: help demo test test-rust test-python test-official develop lint fmt bench wheel clean-venvs
+
+help: ## show this text
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: wheel .venv-demo/.ready ## build and install the wheel, run examples/quickstart.py against a real MCP server
+	.venv-demo/bin/pip install --quiet --force-reinstall --no-deps dist/*.whl
+	PATH="$(CURDIR)/.venv-demo/bin:$$PATH" .venv-demo/bin/python examples/quickstart.py
+
+test: test-rust test-python test-official ## all tests, Rust and Python
+
+test-rust: ## Rust tests, without any Python
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --locked --no-default-features --lib --tests; \
+	else \
+		cargo test --locked --no-default-features --lib --tests; \
+	fi
+
+test-python: develop ## Python tests, with a debug build of the native module
+	rm -rf "$(CARGO_TARGET_DIR)/test-wheel"
+	$(BIN)/maturin build --quiet --locked --profile $(TEST_WHEEL_PROFILE) --interpreter $(BIN)/python --out "$(CARGO_TARGET_DIR)/test-wheel"
+	PATH="$(CURDIR)/$(BIN):$$PATH" TOOLBRIDGE_WHEEL_PROFILE=$(TEST_WHEEL_PROFILE) \
+		TOOLBRIDGE_WHEEL="$$(ls "$(CARGO_TARGET_DIR)"/test-wheel/*.whl)" \
+		$(BIN)/python -m pytest tests/python --ignore=tests/python/official $(PYTEST_ARGS)
+
+test-official: develop .venv-mcp1/.ready .venv-mcp2/.ready ## the tool bridge with sessions of the official SDK 1 and 2
+	PYTHONPATH=python .venv-mcp1/bin/python -m pytest tests/python/official $(PYTEST_ARGS)
+	PYTHONPATH=python .venv-mcp2/bin/python -m pytest tests/python/official $(PYTEST_ARGS)
+
+develop: $(VENV)/.ready ## debug build of the native module into python/toolbridge
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked
+
+lint: develop ## every check that is not a test
+	cargo fmt --check
+	cargo clippy --locked --no-default-features --all-targets -- -D warnings
+	$(PYO3_ENV) cargo clippy --locked --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict python/toolbridge examples
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest toolbridge --mypy-config-file pyproject.toml
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; else echo "cargo-deny is not installed: skipped"; fi
+
+fmt: $(VENV)/.ready ## format Rust and Python
+	cargo fmt
+	$(BIN)/ruff check --fix --quiet || true
+	$(BIN)/ruff format
+
+bench: wheel ## measure against the peers, side by side; BENCH_ARGS=--quick for a short run
+	$(PYTHON) benches/run.py --wheel dist/*.whl $(BENCH_ARGS)
+
+wheel: .venv-build/.ready ## build the release wheel into dist/
+	rm -f dist/*.whl
+	.venv-build/bin/maturin build --locked --release --interpreter .venv-build/bin/python --out dist
+
+clean-venvs: ## remove every virtual environment that this file makes
+	rm -rf $(VENV) .venv-build .venv-demo .venv-mcp1 .venv-mcp2 .bench
+
+$(VENV)/.ready: pyproject.toml
+	$(call new_venv,$(VENV))
+	$(requirements) dev > $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet --requirement $(VENV)/requirements.txt
+	touch $@
+
+.venv-build/.ready: pyproject.toml
+	$(call new_venv,.venv-build)
+	.venv-build/bin/pip install --quiet "maturin>=1.16,<2"
+	touch $@
+
+.venv-demo/.ready: pyproject.toml
+	$(call new_venv,.venv-demo)
+	.venv-demo/bin/pip install --quiet mcp-server-time
+	touch $@
+
+.venv-mcp1/.ready: pyproject.toml
+	$(call new_venv,.venv-mcp1)
+	.venv-mcp1/bin/pip install --quiet $(official) "mcp==1.30.*"
+	touch $@
+
+.venv-mcp2/.ready: pyproject.toml
+	$(call new_venv,.venv-mcp2)
+	.venv-mcp2/bin/pip install --quiet $(official) "mcp==2.3.*"
+	touch $@

@@ -1,0 +1,23 @@
+//! The map of the crate. Arrows run one way:
+//! `python -> {mcp, llm} -> tools -> {json, error}`; a layer may be skipped, never climbed.
+//!
+//! | module | owns | may use |
+//! |---|---|---|
+//! | [`error`] | the one error type and its kinds | nothing of this crate |
+//! | [`json`] | JSON text that is passed on as it came | `error` |
+//! | [`tools`] | MCP tool <-> provider tool, tool calls; pure | `json`, `error` |
+//! | [`mcp`] | sessions and their transports | `tools`, `json`, `error` |
+//! | [`llm`] | the completion call: providers, streams, retries | `tools`, `json`, `error` |
+//! | [`runtime`] | the tokio runtime of the process | `error` |
+//! | `python` | the only code that knows Python | all of the above |
+//!
+//! `mcp` and `llm` never name each other; `runtime` is used by `python` alone.
+
+pub mod error;
+pub mod json;
+pub mod llm;
+pub mod mcp;
+#[cfg(feature = "python")]
+mod python;
+pub mod runtime;
+pub mod tools;

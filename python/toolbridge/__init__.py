@@ -1,0 +1,115 @@
+"""MCP sessions, the MCP to LLM tool bridge and the completion call, in one Rust engine.
+
+The names are those of LiteLLM's ``experimental_mcp_client`` and ``acompletion``; the session is
+``toolbridge.mcp``. Everything beside the version loads at its first use.
+"""
+
+from __future__ import annotations
+
+import atexit
+
+from toolbridge._toolbridge import __version__, shutdown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from toolbridge import exceptions as exceptions
+    from toolbridge import experimental_mcp_client as experimental_mcp_client
+    from toolbridge import mcp as mcp
+    from toolbridge import mcp_client as mcp_client
+    from toolbridge import types as types
+    from toolbridge.completion import acompletion as acompletion
+    from toolbridge.completion import completion as completion
+    from toolbridge.completion import stream_chunk_builder as stream_chunk_builder
+    from toolbridge.exceptions import APIConnectionError as APIConnectionError
+    from toolbridge.exceptions import APIError as APIError
+    from toolbridge.exceptions import APIResponseValidationError as APIResponseValidationError
+    from toolbridge.exceptions import APIStatusError as APIStatusError
+    from toolbridge.exceptions import APITimeoutError as APITimeoutError
+    from toolbridge.exceptions import AuthenticationError as AuthenticationError
+    from toolbridge.exceptions import BadGatewayError as BadGatewayError
+    from toolbridge.exceptions import BadRequestError as BadRequestError
+    from toolbridge.exceptions import ConfigurationError as ConfigurationError
+    from toolbridge.exceptions import ConflictError as ConflictError
+    from toolbridge.exceptions import ConnectionClosedError as ConnectionClosedError
+    from toolbridge.exceptions import ContentPolicyViolationError as ContentPolicyViolationError
+    from toolbridge.exceptions import ContextWindowExceededError as ContextWindowExceededError
+    from toolbridge.exceptions import InternalServerError as InternalServerError
+    from toolbridge.exceptions import JSONSchemaValidationError as JSONSchemaValidationError
+    from toolbridge.exceptions import McpError as McpError
+    from toolbridge.exceptions import MCPError as MCPError
+    from toolbridge.exceptions import MCPTimeoutError as MCPTimeoutError
+    from toolbridge.exceptions import NotFoundError as NotFoundError
+    from toolbridge.exceptions import PaymentRequired as PaymentRequired
+    from toolbridge.exceptions import PermissionDeniedError as PermissionDeniedError
+    from toolbridge.exceptions import RateLimitError as RateLimitError
+    from toolbridge.exceptions import ServiceUnavailableError as ServiceUnavailableError
+    from toolbridge.exceptions import Timeout as Timeout
+    from toolbridge.exceptions import ToolbridgeError as ToolbridgeError
+    from toolbridge.exceptions import TransportError as TransportError
+    from toolbridge.exceptions import UnprocessableEntityError as UnprocessableEntityError
+    from toolbridge.exceptions import UnsupportedParamsError as UnsupportedParamsError
+
+_MODULES = ("exceptions", "experimental_mcp_client", "mcp", "mcp_client", "types")
+_COMPLETION = ("acompletion", "completion", "stream_chunk_builder")
+_EXCEPTIONS = (
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadGatewayError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionClosedError",
+    "ContentPolicyViolationError",
+    "ContextWindowExceededError",
+    "InternalServerError",
+    "JSONSchemaValidationError",
+    "MCPError",
+    "MCPTimeoutError",
+    "McpError",
+    "NotFoundError",
+    "PaymentRequired",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ServiceUnavailableError",
+    "Timeout",
+    "ToolbridgeError",
+    "TransportError",
+    "UnprocessableEntityError",
+    "UnsupportedParamsError",
+)
+
+__all__ = [  # noqa: PLE0604 - the parts are the tables above, one place for each name
+    "__version__",
+    *_COMPLETION,
+    *_EXCEPTIONS,
+    *_MODULES,
+]
+
+atexit.register(shutdown)
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name at its first use, so that the import itself costs nothing."""
+    from importlib import import_module
+
+    if name in _COMPLETION:
+        # The function `completion` hides the module of the same name, as users expect.
+        value: object = getattr(import_module("toolbridge.completion"), name)
+    elif name in _EXCEPTIONS:
+        value = getattr(import_module("toolbridge.exceptions"), name)
+    elif name in _MODULES:
+        value = import_module(f"toolbridge.{name}")
+    else:
+        message = f"module 'toolbridge' has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

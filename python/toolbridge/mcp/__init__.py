@@ -1,0 +1,21 @@
+"""MCP client sessions, under the names of the official SDK.
+
+Replace ``mcp`` by ``toolbridge.mcp`` in an import and the code goes on working:
+``ClientSession``, ``StdioServerParameters``, ``stdio_client``, ``types``, ``MCPError``.
+"""
+
+from __future__ import annotations
+
+from toolbridge.exceptions import McpError, MCPError
+from toolbridge.mcp import types
+from toolbridge.mcp.client.session import ClientSession
+from toolbridge.mcp.client.stdio import StdioServerParameters, stdio_client
+
+__all__ = [
+    "ClientSession",
+    "MCPError",
+    "McpError",
+    "StdioServerParameters",
+    "stdio_client",
+    "types",
+]

@@ -1,0 +1,1 @@
+"""The transports and the session, each in the module where the official SDK has it."""

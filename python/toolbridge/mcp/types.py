@@ -1,0 +1,383 @@
+"""The values of MCP sessions, by the names of the official SDK's ``mcp.types``.
+
+Fields follow the MCP specification, revisions 2024-11-05 to 2026-07-28. Every class answers to both
+spellings of a field (``inputSchema`` and ``input_schema``), keeps unknown fields, and dumps to the
+object that was on the wire.
+"""
+
+# ruff: noqa: TC001 - the names in annotations are looked up when values are converted.
+from __future__ import annotations
+
+from toolbridge.mcp._content import (
+    Annotations,
+    AnyResourceContents,
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    Icon,
+    ImageContent,
+    ProtocolObject,
+    Resource,
+    ResourceContents,
+    ResourceLink,
+    ResourceTemplate,
+    Root,
+    TextContent,
+    TextResourceContents,
+)
+from toolbridge.mcp._params import (
+    CallToolRequestParams,
+    CancelledNotificationParams,
+    ClientCapabilities,
+    CompleteRequestParams,
+    CompletionArgument,
+    CompletionContext,
+    CompletionsCapability,
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    CreateMessageResultWithTools,
+    ElicitationCapability,
+    ElicitCompleteNotificationParams,
+    ElicitRequestFormParams,
+    ElicitRequestParams,
+    ElicitRequestURLParams,
+    ElicitResult,
+    FormElicitationCapability,
+    GetPromptRequestParams,
+    Implementation,
+    InitializeRequestParams,
+    ListRootsResult,
+    LoggingCapability,
+    LoggingMessageNotificationParams,
+    ModelHint,
+    ModelPreferences,
+    NotificationParams,
+    PaginatedRequestParams,
+    ProgressNotificationParams,
+    PromptReference,
+    PromptsCapability,
+    ReadResourceRequestParams,
+    RequestParams,
+    ResourcesCapability,
+    ResourceTemplateReference,
+    ResourceUpdatedNotificationParams,
+    RootsCapability,
+    SamplingCapability,
+    SamplingContextCapability,
+    SamplingMessage,
+    SamplingMessageContentBlock,
+    SamplingToolsCapability,
+    ServerCapabilities,
+    SetLevelRequestParams,
+    SubscribeRequestParams,
+    TaskMetadata,
+    Tool,
+    ToolAnnotations,
+    ToolChoice,
+    ToolExecution,
+    ToolResultContent,
+    ToolsCapability,
+    ToolUseContent,
+    UnsubscribeRequestParams,
+    UrlElicitationCapability,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+__all__ = [
+    "CONNECTION_CLOSED",
+    "INTERNAL_ERROR",
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "LATEST_PROTOCOL_VERSION",
+    "METHOD_NOT_FOUND",
+    "PARSE_ERROR",
+    "REQUEST_TIMEOUT",
+    "URL_ELICITATION_REQUIRED",
+    "Annotations",
+    "AudioContent",
+    "BlobResourceContents",
+    "CallToolRequestParams",
+    "CallToolResult",
+    "CancelledNotificationParams",
+    "ClientCapabilities",
+    "CompleteRequestParams",
+    "CompleteResult",
+    "Completion",
+    "CompletionArgument",
+    "CompletionContext",
+    "CompletionsCapability",
+    "ContentBlock",
+    "CreateMessageRequestParams",
+    "CreateMessageResult",
+    "CreateMessageResultWithTools",
+    "ElicitCompleteNotificationParams",
+    "ElicitRequestFormParams",
+    "ElicitRequestParams",
+    "ElicitRequestURLParams",
+    "ElicitResult",
+    "ElicitationCapability",
+    "EmbeddedResource",
+    "EmptyResult",
+    "ErrorData",
+    "FormElicitationCapability",
+    "GetPromptRequestParams",
+    "GetPromptResult",
+    "Icon",
+    "ImageContent",
+    "Implementation",
+    "InitializeRequestParams",
+    "InitializeResult",
+    "ListPromptsResult",
+    "ListResourceTemplatesResult",
+    "ListResourcesResult",
+    "ListRootsResult",
+    "ListToolsResult",
+    "LoggingCapability",
+    "LoggingMessageNotificationParams",
+    "ModelHint",
+    "ModelPreferences",
+    "NotificationParams",
+    "PaginatedRequestParams",
+    "PaginatedResult",
+    "ProgressNotificationParams",
+    "Prompt",
+    "PromptArgument",
+    "PromptMessage",
+    "PromptReference",
+    "PromptsCapability",
+    "ProtocolObject",
+    "ReadResourceRequestParams",
+    "ReadResourceResult",
+    "RequestParams",
+    "Resource",
+    "ResourceContents",
+    "ResourceLink",
+    "ResourceTemplate",
+    "ResourceTemplateReference",
+    "ResourceUpdatedNotificationParams",
+    "ResourcesCapability",
+    "Result",
+    "Root",
+    "RootsCapability",
+    "SamplingCapability",
+    "SamplingContextCapability",
+    "SamplingMessage",
+    "SamplingMessageContentBlock",
+    "SamplingToolsCapability",
+    "ServerCapabilities",
+    "SetLevelRequestParams",
+    "SubscribeRequestParams",
+    "TaskMetadata",
+    "TextContent",
+    "TextResourceContents",
+    "Tool",
+    "ToolAnnotations",
+    "ToolChoice",
+    "ToolExecution",
+    "ToolResultContent",
+    "ToolUseContent",
+    "ToolsCapability",
+    "UnsubscribeRequestParams",
+    "UrlElicitationCapability",
+]
+
+LATEST_PROTOCOL_VERSION = "2026-07-28"
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+CONNECTION_CLOSED = -32000
+REQUEST_TIMEOUT = -32001
+URL_ELICITATION_REQUIRED = -32042
+
+
+class Result(ProtocolObject):
+    """What the result of every request may carry."""
+
+    __slots__ = ()
+
+    result_type: str | None
+
+
+class EmptyResult(Result):
+    """The result of a request that has nothing to say."""
+
+    __slots__ = ()
+
+
+class PaginatedResult(Result):
+    """One page of a listing; ``next_cursor`` asks for the next one."""
+
+    __slots__ = ()
+
+    next_cursor: str | None
+    ttl_ms: int | None
+    cache_scope: str | None
+
+
+class InitializeResult(Result):
+    """The result of ``initialize``."""
+
+    __slots__ = ()
+
+    protocol_version: str
+    capabilities: ServerCapabilities
+    server_info: Implementation
+    instructions: str | None
+
+
+class ListToolsResult(PaginatedResult):
+    """The result of ``tools/list``."""
+
+    __slots__ = ()
+
+    tools: list[Tool]
+
+
+class CallToolResult(Result):
+    """The result of ``tools/call``; a tool that failed says so in ``is_error``."""
+
+    __slots__ = ()
+
+    content: list[ContentBlock]
+    structured_content: Any = None
+    is_error: bool = False
+
+
+class PromptArgument(ProtocolObject):
+    """An argument that a prompt takes."""
+
+    __slots__ = ()
+
+    name: str
+    title: str | None
+    description: str | None
+    required: bool | None
+
+
+class Prompt(ProtocolObject):
+    """A prompt of a server."""
+
+    __slots__ = ()
+
+    name: str
+    title: str | None
+    description: str | None
+    arguments: list[PromptArgument] | None
+    icons: list[Icon] | None
+
+
+class PromptMessage(ProtocolObject):
+    """A message of a prompt."""
+
+    __slots__ = ()
+
+    role: str
+    content: ContentBlock
+
+
+class ListPromptsResult(PaginatedResult):
+    """The result of ``prompts/list``."""
+
+    __slots__ = ()
+
+    prompts: list[Prompt]
+
+
+class GetPromptResult(Result):
+    """The result of ``prompts/get``."""
+
+    __slots__ = ()
+
+    description: str | None
+    messages: list[PromptMessage]
+
+
+class ListResourcesResult(PaginatedResult):
+    """The result of ``resources/list``."""
+
+    __slots__ = ()
+
+    resources: list[Resource]
+
+
+class ListResourceTemplatesResult(PaginatedResult):
+    """The result of ``resources/templates/list``."""
+
+    __slots__ = ()
+
+    resource_templates: list[ResourceTemplate]
+
+
+class ReadResourceResult(Result):
+    """The result of ``resources/read``."""
+
+    __slots__ = ()
+
+    contents: list[AnyResourceContents]
+
+
+class Completion(ProtocolObject):
+    """What an argument can be completed to."""
+
+    __slots__ = ()
+
+    # The field hides the method of the name that other values have.
+    values: list[str]  # type: ignore[assignment]
+    total: int | None
+    has_more: bool | None
+
+
+class CompleteResult(Result):
+    """The result of ``completion/complete``."""
+
+    __slots__ = ()
+
+    completion: Completion
+
+
+class ErrorData(ProtocolObject):
+    """The error of a JSON-RPC answer."""
+
+    __slots__ = ()
+
+    code: int
+    message: str
+    data: Any = None
+
+
+if TYPE_CHECKING:
+    Role = Literal["user", "assistant"]
+    LoggingLevel = Literal[
+        "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"
+    ]
+    IncludeContext = Literal["none", "thisServer", "allServers"]
+    StopReason = str
+    Cursor = str
+    ProgressToken = str | int
+    RequestId = str | int
+else:
+
+    def __getattr__(name: str) -> object:
+        # The aliases of the SDK that are made of `typing`, which takes longer than all of this.
+        from typing import Literal
+
+        aliases = {
+            "Role": Literal["user", "assistant"],
+            "LoggingLevel": Literal[
+                "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"
+            ],
+            "IncludeContext": Literal["none", "thisServer", "allServers"],
+            "StopReason": str,
+            "Cursor": str,
+            "ProgressToken": str | int,
+            "RequestId": str | int,
+        }
+        if name not in aliases:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return aliases[name]

@@ -1,0 +1,14 @@
+//! MCP sessions and the transports under them. Uses `json` and `error`; never names `llm`.
+//!
+//! rmcp carries the protocol: request ids, cancellation, the service loop. Its typed models drop
+//! what they do not know, so nothing that a peer says passes through them: requests go out as
+//! `CustomRequest` with their parameters as raw text, answers come back as raw text.
+
+pub mod config;
+pub mod session;
+pub mod transport;
+mod wire;
+
+pub use config::StdioServerParameters;
+pub use session::{CallOptions, Events, Params, PeerError, Session};
+pub use transport::stdio::{StdioConnection, close_all};

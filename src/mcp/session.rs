@@ -1,0 +1,495 @@
+//! A client session over any transport: raw requests out, raw answers in, with time limits,
+//! progress and cancellation. Uses `wire`, `json`, `error` and rmcp; knows no transport by name.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rmcp::ErrorData;
+use rmcp::model::{
+    CancelledNotification, CancelledNotificationParam, ClientConfig, ClientNotification,
+    ClientRequest, ClientResult, CustomNotification, CustomRequest, CustomResult, ErrorCode,
+    RequestId, ServerNotification, ServerRequest, ServerResult,
+};
+use rmcp::service::{
+    NotificationContext, Peer, PeerRequestOptions, RequestContext, RoleClient, RunningService,
+    Service, ServiceError, serve_directly,
+};
+use rmcp::transport::Transport;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::mcp::wire::{DROPPED_CODE, IncomingParams, Outgoing};
+
+/// Called with the parameters of each progress notification of one request, in wire order.
+pub type ProgressListener = Arc<dyn Fn(RawJson) + Send + Sync>;
+
+/// What a listener of [`Events::request`] gives back later.
+pub type PeerAnswer = Pin<Box<dyn Future<Output = Result<RawJson, PeerError>> + Send>>;
+
+/// A JSON-RPC error that is sent to the peer.
+#[derive(Debug, Clone)]
+pub struct PeerError {
+    /// The JSON-RPC code.
+    pub code: i32,
+    /// The sentence.
+    pub message: String,
+    /// Anything more, as JSON.
+    pub data: Option<RawJson>,
+}
+
+impl PeerError {
+    /// The answer to a method that nobody here handles.
+    pub fn method_not_found(method: &str) -> Self {
+        Self {
+            code: ErrorCode::METHOD_NOT_FOUND.0,
+            message: format!("this client does not handle {method}"),
+            data: None,
+        }
+    }
+}
+
+/// Who hears what the peer says unasked. Called in wire order and before the answers that follow on
+/// the wire are handed out, so an implementation must not wait.
+pub trait Events: Send + Sync + 'static {
+    /// A notification other than the progress of a request and cancellations.
+    fn notification(&self, method: &str, params: Option<RawJson>);
+    /// Something that is not MCP; `preview` is the beginning of it.
+    fn garbage(&self, preview: &str, reason: &str);
+    /// A request of the peer other than `ping`.
+    fn request(&self, method: &str, params: Option<RawJson>) -> PeerAnswer;
+}
+
+/// Why and how a connection ended, for the calls that it left waiting.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// A sentence part such as "the MCP server `git` ended with exit status 3".
+    pub what: String,
+    /// The last lines that the server wrote to its standard error, if any.
+    pub last_lines: String,
+}
+
+/// Shared by a session and its transport: progress listeners, and the end of the connection.
+#[derive(Default)]
+pub struct Link {
+    progress: Mutex<HashMap<String, ProgressListener>>,
+    events: OnceLock<Arc<dyn Events>>,
+    ended: CancellationToken,
+    ending: OnceLock<Ending>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Link")
+            .field("ending", &self.ending.get())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Who hears the notifications; the first call wins.
+    pub(crate) fn listen(&self, events: Arc<dyn Events>) -> bool {
+        self.events.set(events).is_ok()
+    }
+
+    pub(crate) fn events(&self) -> Option<&Arc<dyn Events>> {
+        self.events.get()
+    }
+
+    /// Tells every waiting call that the connection is gone; the first reason stays.
+    pub(crate) fn end(&self, ending: Ending) {
+        // A second end of the same connection says nothing new.
+        let _ = self.ending.set(ending);
+        self.ended.cancel();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    pub(crate) fn register_progress(&self, token: String, listener: ProgressListener) {
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(token, listener);
+    }
+
+    fn forget_progress(&self, token: &str) {
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(token);
+    }
+
+    /// Hands a notification to its listener: progress to the call, all else to the session.
+    pub(crate) fn notification(&self, method: &str, params: Option<RawJson>) {
+        if method == "notifications/progress"
+            && let Some(params) = &params
+            && let Some(listener) = self.progress_listener(params)
+        {
+            listener(params.clone());
+            return;
+        }
+        if let Some(events) = self.events.get() {
+            events.notification(method, params);
+        }
+    }
+
+    fn progress_listener(&self, params: &RawJson) -> Option<ProgressListener> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Progress<'a> {
+            #[serde(borrow)]
+            progress_token: &'a serde_json::value::RawValue,
+        }
+        let progress: Progress<'_> = serde_json::from_slice(params.as_bytes()).ok()?;
+        let listeners = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.get(progress.progress_token.get()).cloned()
+    }
+
+    fn closed(&self, during: &str) -> Error {
+        let (what, last_lines) = match self.ending.get() {
+            Some(ending) => (ending.what.as_str(), ending.last_lines.as_str()),
+            None => ("the MCP connection was closed", ""),
+        };
+        let mut message = format!("{what}, so {during} has no answer");
+        if !last_lines.is_empty() {
+            message.push_str("; the last lines of its standard error:\n");
+            message.push_str(last_lines);
+        }
+        Error::new(ErrorKind::ConnectionClosed, message)
+    }
+}
+
+/// The parameters of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Params {
+    /// A JSON object without `_meta`; none leaves `params` out.
+    pub object: Option<RawJson>,
+    /// The caller's `_meta`, a JSON object.
+    pub meta: Option<RawJson>,
+}
+
+/// How one request is made.
+#[derive(Clone, Default)]
+pub struct CallOptions {
+    /// How long to wait for the answer; none waits for as long as the connection lives.
+    pub timeout: Option<Duration>,
+    /// Who hears the progress.
+    pub progress: Option<ProgressListener>,
+}
+
+impl std::fmt::Debug for CallOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("CallOptions")
+            .field("timeout", &self.timeout)
+            .field("progress", &self.progress.is_some())
+            .finish()
+    }
+}
+
+/// rmcp's side of the session: it hears what the transport did not route itself.
+struct Handler(Arc<Link>);
+
+impl Service<RoleClient> for Handler {
+    async fn handle_request(
+        &self,
+        request: ServerRequest,
+        context: RequestContext<RoleClient>,
+    ) -> Result<ClientResult, ErrorData> {
+        let ServerRequest::CustomRequest(request) = request else {
+            return Err(to_rmcp(PeerError::method_not_found("a typed request")));
+        };
+        if request.method == "ping" {
+            return Ok(ClientResult::empty(()));
+        }
+        let params = context
+            .extensions
+            .get::<IncomingParams>()
+            .and_then(|found| found.0.clone());
+        let Some(events) = self.0.events() else {
+            return Err(to_rmcp(PeerError::method_not_found(&request.method)));
+        };
+        let answer = events.request(&request.method, params);
+        tokio::select! {
+            outcome = answer => {
+                let raw = outcome.map_err(to_rmcp)?;
+                let value = raw.to_value().map_err(|failure| {
+                    ErrorData::internal_error(failure.message().to_owned(), None)
+                })?;
+                Ok(ClientResult::CustomResult(CustomResult::new(value)))
+            }
+            () = context.ct.cancelled() => {
+                Err(ErrorData::internal_error("the request was cancelled by its sender", None))
+            }
+            // rmcp waits for its handlers before it closes the transport.
+            () = self.0.ended.cancelled() => {
+                Err(ErrorData::internal_error("the connection has ended", None))
+            }
+        }
+    }
+
+    async fn handle_notification(
+        &self,
+        _notification: ServerNotification,
+        _context: NotificationContext<RoleClient>,
+    ) -> Result<(), ErrorData> {
+        // Only cancellations come this way, and rmcp's loop has already acted on them.
+        Ok(())
+    }
+
+    fn get_info(&self) -> ClientConfig {
+        ClientConfig::default()
+    }
+}
+
+fn to_rmcp(error: PeerError) -> ErrorData {
+    let data = error.data.and_then(|data| data.to_value().ok());
+    ErrorData::new(ErrorCode(error.code), error.message, data)
+}
+
+/// A session with one MCP server.
+pub struct Session {
+    peer: Peer<RoleClient>,
+    running: tokio::sync::Mutex<Option<RunningService<RoleClient, Handler>>>,
+    link: Arc<Link>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("link", &self.link)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Starts the service loop over an open transport. Nothing is sent yet: the lifecycle is the
+    /// caller's, as plain requests, so that every answer of it is kept whole.
+    ///
+    /// Must be called inside the runtime.
+    pub fn start<T>(transport: T, link: Arc<Link>) -> Self
+    where
+        T: Transport<RoleClient> + 'static,
+    {
+        let running = serve_directly::<RoleClient, _, _, T::Error, _>(
+            Handler(Arc::clone(&link)),
+            transport,
+            None,
+        );
+        Self {
+            peer: running.peer().clone(),
+            running: tokio::sync::Mutex::new(Some(running)),
+            link,
+        }
+    }
+
+    /// Sends a request and waits for its answer, the text of the result.
+    ///
+    /// Dropping the future tells the peer that the answer is no longer wanted.
+    pub async fn request(
+        &self,
+        method: &str,
+        params: Params,
+        options: CallOptions,
+    ) -> Result<RawJson> {
+        if self.link.has_ended() {
+            return Err(self.link.closed(method));
+        }
+        let mut custom = CustomRequest::new(method, None);
+        custom.extensions.insert(Outgoing {
+            params: params.object,
+            meta: params.meta,
+            progress: options.progress.clone(),
+        });
+        let sending = self.peer.send_request_with_option(
+            ClientRequest::CustomRequest(custom),
+            PeerRequestOptions::no_options(),
+        );
+        let mut handle = match sending.await {
+            Ok(handle) => handle,
+            Err(failure) => return Err(self.failure(method, failure).await),
+        };
+        let mut guard = CallGuard {
+            session: self,
+            id: Some(handle.id.clone()),
+            progress: options
+                .progress
+                .map(|_| handle.progress_token.0.to_string()),
+            // The specification forbids to cancel the first request of a connection.
+            cancellable: method != "initialize",
+        };
+        let expired = async {
+            match options.timeout {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let outcome = tokio::select! {
+            biased;
+            answer = &mut handle.rx => answer.unwrap_or(Err(ServiceError::TransportClosed)),
+            () = self.link.ended.cancelled() => {
+                guard.id = None;
+                return Err(self.link.closed(method));
+            }
+            () = expired => {
+                let limit = options.timeout.unwrap_or_default();
+                return Err(Error::new(
+                    ErrorKind::McpTimeout,
+                    format!(
+                        "the MCP server did not answer {method} within {} s; the request was \
+                         cancelled. Give it more time with read_timeout_seconds",
+                        limit.as_secs_f64()
+                    ),
+                )
+                .map_context(|context| context.rpc_code = Some(REQUEST_TIMEOUT_CODE)));
+            }
+        };
+        guard.id = None;
+        match outcome {
+            Ok(ServerResult::CustomResult(CustomResult(Value::String(text)))) => {
+                Ok(RawJson::trusted(text))
+            }
+            Ok(_) => Err(Error::new(
+                ErrorKind::Internal,
+                "the transport handed over an answer that is not raw text",
+            )),
+            Err(failure) => Err(self.failure(method, failure).await),
+        }
+    }
+
+    /// Sends a notification.
+    pub async fn notify(&self, method: &str, params: Option<RawJson>) -> Result<()> {
+        if self.link.has_ended() {
+            return Err(self.link.closed(method));
+        }
+        // rmcp writes a notification without parameters as `"params": null`.
+        let value = match params {
+            Some(raw) => raw.to_value()?,
+            None => Value::Object(serde_json::Map::new()),
+        };
+        let notification =
+            ClientNotification::CustomNotification(CustomNotification::new(method, Some(value)));
+        match self.peer.send_notification(notification).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(self.failure(method, failure).await),
+        }
+    }
+
+    /// Ends the session and its transport; every waiting call gets a `ConnectionClosed` error.
+    /// Closing a closed session does nothing.
+    pub async fn close(&self) {
+        let running = self.running.lock().await.take();
+        self.link.end(Ending {
+            what: "the MCP session was closed".to_owned(),
+            last_lines: String::new(),
+        });
+        if let Some(running) = running {
+            // The loop's own panic is all that could come back, and nobody waits for it any more.
+            let _ = running.cancel().await;
+        }
+    }
+
+    async fn failure(&self, method: &str, failure: ServiceError) -> Error {
+        match failure {
+            ServiceError::McpError(answer) => peer_error(method, &answer),
+            ServiceError::TransportSend(cause) => {
+                // A pipe breaks before the reason is known: the transport is about to tell it.
+                let ended = self.link.ended.cancelled();
+                if tokio::time::timeout(REASON_PATIENCE, ended).await.is_ok() {
+                    return self.link.closed(method);
+                }
+                Error::new(ErrorKind::Transport, format!("{method} could not be sent"))
+                    .with_source(cause)
+            }
+            ServiceError::TransportClosed => self.link.closed(method),
+            other => {
+                Error::new(ErrorKind::Transport, format!("{method} failed")).with_source(other)
+            }
+        }
+    }
+}
+
+/// How long a message that could not be sent waits for the end of its connection.
+const REASON_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The code that the official SDKs give a request that was not answered in time.
+const REQUEST_TIMEOUT_CODE: i64 = -32_001;
+
+/// The error of an error answer, whose whole text travels in `data`.
+fn peer_error(method: &str, answer: &ErrorData) -> Error {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        #[serde(default)]
+        code: Option<i64>,
+        #[serde(default)]
+        message: Option<String>,
+        #[serde(borrow, default)]
+        data: Option<&'a serde_json::value::RawValue>,
+    }
+    let text = answer
+        .data
+        .as_ref()
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
+        return Error::new(
+            ErrorKind::Mcp,
+            format!("the MCP server answered {method} with an error that is not one: {text}"),
+        );
+    };
+    let kind = match wire.code {
+        Some(DROPPED_CODE) => ErrorKind::Transport,
+        _ => ErrorKind::Mcp,
+    };
+    let message = wire
+        .message
+        .unwrap_or_else(|| format!("the MCP server refused {method} without a reason"));
+    Error::new(kind, message).map_context(|context| {
+        context.rpc_code = wire.code;
+        context.rpc_data = wire.data.map(|data| data.get().to_owned());
+        context.body = Some(text.to_owned());
+    })
+}
+
+/// Cleans up after a call, however it ends: a call that was given up is cancelled at the peer.
+struct CallGuard<'a> {
+    session: &'a Session,
+    id: Option<RequestId>,
+    progress: Option<String>,
+    cancellable: bool,
+}
+
+impl Drop for CallGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(token) = &self.progress {
+            self.session.link.forget_progress(token);
+        }
+        let Some(id) = self.id.take() else { return };
+        if !self.cancellable {
+            return;
+        }
+        let peer = self.session.peer.clone();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
+            let params = CancelledNotificationParam::new(
+                Some(id),
+                Some("the caller no longer waits for the answer".to_owned()),
+            );
+            // A connection that is gone has nobody to tell.
+            let _ = peer
+                .send_notification(CancelledNotification::new(params).into())
+                .await;
+        });
+    }
+}

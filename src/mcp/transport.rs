@@ -1,0 +1,6 @@
+//! The transports, on rmcp's `Transport` trait. Each hands answers over as raw text and routes
+//! notifications itself, in wire order.
+
+pub mod framing;
+mod stderr;
+pub mod stdio;

@@ -1,0 +1,306 @@
+//! JSON-RPC messages as raw text, and their form inside rmcp. Used by `session` and `transport`.
+
+use bytes::Bytes;
+use rmcp::model::{
+    CancelledNotification, CustomRequest, CustomResult, ErrorCode, ErrorData, GetExtensions as _,
+    JsonRpcMessage, RequestId, ServerNotification, ServerRequest, ServerResult,
+};
+use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::json::RawJson;
+use crate::mcp::session::ProgressListener;
+
+/// What a request of ours carries through rmcp beside its method: the text of its parameters.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    /// A JSON object without `_meta`.
+    pub(crate) params: Option<RawJson>,
+    /// The caller's `_meta`, a JSON object without `progressToken`.
+    pub(crate) meta: Option<RawJson>,
+    /// Who wants the progress of this request; without one no token is sent.
+    pub(crate) progress: Option<ProgressListener>,
+}
+
+/// The parameters of a request of the peer, as they came.
+#[derive(Clone)]
+pub(crate) struct IncomingParams(pub(crate) Option<RawJson>);
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// One message of the peer.
+pub(crate) enum Incoming {
+    /// An answer, a request or a cancellation: for rmcp's loop.
+    Message(Box<RxJsonRpcMessage<RoleClient>>),
+    /// A notification: for the listeners, in the order of the wire.
+    Notification {
+        method: String,
+        params: Option<RawJson>,
+    },
+}
+
+/// Reads one message, or the messages of a batch; an error says what is wrong with one of them.
+pub(crate) fn decode(text: &Bytes) -> Vec<Result<Incoming, String>> {
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        return match serde_json::from_slice::<Vec<&RawValue>>(text) {
+            Ok(batch) => batch
+                .into_iter()
+                .map(|one| decode_one(text, one.get().as_bytes()))
+                .collect(),
+            Err(failure) => vec![Err(failure.to_string())],
+        };
+    }
+    vec![decode_one(text, text)]
+}
+
+fn slice(text: &Bytes, raw: &RawValue) -> RawJson {
+    RawJson::trusted(text.slice_ref(raw.get().as_bytes()))
+}
+
+fn decode_one(text: &Bytes, one: &[u8]) -> Result<Incoming, String> {
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(one).map_err(|failure| failure.to_string())?;
+    let id: Option<RequestId> = match envelope.id {
+        Some(raw) => serde_json::from_str(raw.get())
+            .map_err(|_| format!("the id {} is neither a string nor an integer", raw.get()))?,
+        None => None,
+    };
+    match (envelope.method, id) {
+        (Some(method), Some(id)) => {
+            let mut request = CustomRequest::new(method, None);
+            request
+                .extensions
+                .insert(IncomingParams(envelope.params.map(|raw| slice(text, raw))));
+            Ok(Incoming::Message(Box::new(JsonRpcMessage::request(
+                ServerRequest::CustomRequest(request),
+                id,
+            ))))
+        }
+        (Some(method), None) => {
+            if method == "notifications/cancelled"
+                && let Some(raw) = envelope.params
+                && let Ok(params) = serde_json::from_str(raw.get())
+            {
+                let cancelled = CancelledNotification::new(params);
+                return Ok(Incoming::Message(Box::new(JsonRpcMessage::notification(
+                    ServerNotification::CancelledNotification(cancelled),
+                ))));
+            }
+            Ok(Incoming::Notification {
+                method,
+                params: envelope.params.map(|raw| slice(text, raw)),
+            })
+        }
+        (None, Some(id)) => match (envelope.result, envelope.error) {
+            (Some(result), None) => Ok(Incoming::Message(Box::new(answer(id, result.get())))),
+            (_, Some(error)) => Ok(Incoming::Message(Box::new(failure(id, error.get())))),
+            (None, None) => {
+                let text = serde_json::json!({
+                    "code": ErrorCode::INVALID_REQUEST.0,
+                    "message": "the peer answered with neither a result nor an error",
+                });
+                Ok(Incoming::Message(Box::new(failure(id, &text.to_string()))))
+            }
+        },
+        (None, None) => Err(envelope.error.map_or_else(
+            || "neither a request, a notification nor an answer".to_owned(),
+            |error| format!("an error that answers no request: {}", error.get()),
+        )),
+    }
+}
+
+/// An answer whose text travels through rmcp as one string, so that nothing decodes it on the way.
+fn answer(id: RequestId, text: &str) -> RxJsonRpcMessage<RoleClient> {
+    let raw = Value::String(text.to_owned());
+    JsonRpcMessage::response(ServerResult::CustomResult(CustomResult::new(raw)), id)
+}
+
+/// An error answer; its whole text travels in `data`.
+fn failure(id: RequestId, text: &str) -> RxJsonRpcMessage<RoleClient> {
+    let raw = Value::String(text.to_owned());
+    JsonRpcMessage::error(
+        ErrorData::new(ErrorCode::INTERNAL_ERROR, "", Some(raw)),
+        Some(id),
+    )
+}
+
+/// The answer that stands in for one that was dropped because of its size.
+pub(crate) fn oversized(
+    id: &str,
+    bytes: usize,
+    limit: usize,
+) -> Option<RxJsonRpcMessage<RoleClient>> {
+    let id = serde_json::from_str(id).ok()?;
+    let text = serde_json::json!({
+        "code": DROPPED_CODE,
+        "message": format!(
+            "the answer was dropped: it has {bytes} bytes, more than the {limit} that are \
+             accepted; raise maximum_message_bytes of the transport"
+        ),
+    });
+    Some(failure(id, &text.to_string()))
+}
+
+/// The answer that stands in for one that is not valid JSON.
+pub(crate) fn unreadable(id: &str, reason: &str) -> Option<RxJsonRpcMessage<RoleClient>> {
+    let id = serde_json::from_str(id).ok()?;
+    let text = serde_json::json!({
+        "code": DROPPED_CODE,
+        "message": format!("the answer was dropped because it is not valid JSON: {reason}"),
+    });
+    Some(failure(id, &text.to_string()))
+}
+
+/// The code of an error that this side made because it could not take an answer.
+pub(crate) const DROPPED_CODE: i64 = -32_090;
+
+/// The text of a message of ours, without the newline.
+pub(crate) fn encode(message: &TxJsonRpcMessage<RoleClient>) -> Result<Vec<u8>, serde_json::Error> {
+    if let JsonRpcMessage::Request(request) = message
+        && let rmcp::model::ClientRequest::CustomRequest(custom) = &request.request
+        && let Some(outgoing) = custom.extensions.get::<Outgoing>()
+    {
+        return encode_request(&request.id, custom, outgoing);
+    }
+    serde_json::to_vec(message)
+}
+
+fn encode_request(
+    id: &RequestId,
+    custom: &CustomRequest,
+    outgoing: &Outgoing,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let params = outgoing.params.as_ref().map(RawJson::as_bytes);
+    let mut text = Vec::with_capacity(128 + params.map_or(0, <[u8]>::len));
+    text.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    serde_json::to_writer(&mut text, id)?;
+    text.extend_from_slice(b",\"method\":");
+    serde_json::to_writer(&mut text, &custom.method)?;
+    let meta = encode_meta(custom, outgoing)?;
+    match (params, meta) {
+        (None, None) => {}
+        (Some(params), None) => {
+            text.extend_from_slice(b",\"params\":");
+            text.extend_from_slice(params);
+        }
+        (params, Some(meta)) => {
+            text.extend_from_slice(b",\"params\":{");
+            let members = params.map_or(&b""[..], members);
+            if !members.is_empty() {
+                text.extend_from_slice(members);
+                text.push(b',');
+            }
+            text.extend_from_slice(b"\"_meta\":{");
+            text.extend_from_slice(&meta);
+            text.extend_from_slice(b"}}");
+        }
+    }
+    text.push(b'}');
+    Ok(text)
+}
+
+/// The text between the braces of an object.
+fn members(object: &[u8]) -> &[u8] {
+    let inner = object.trim_ascii();
+    inner
+        .get(1..inner.len().saturating_sub(1))
+        .unwrap_or_default()
+        .trim_ascii()
+}
+
+/// The members of `_meta`: the caller's, then what rmcp adds, then the progress token if anybody
+/// listens for it (rmcp puts one on every request, and a server that sees one may report).
+fn encode_meta(
+    custom: &CustomRequest,
+    outgoing: &Outgoing,
+) -> Result<Option<Vec<u8>>, serde_json::Error> {
+    let mut text = Vec::new();
+    if let Some(meta) = &outgoing.meta {
+        text.extend_from_slice(members(meta.as_bytes()));
+    }
+    if let Some(meta) = custom.extensions().get::<rmcp::model::RequestMetaObject>() {
+        for (name, value) in meta.iter() {
+            if name == "progressToken" && outgoing.progress.is_none() {
+                continue;
+            }
+            if !text.is_empty() {
+                text.push(b',');
+            }
+            serde_json::to_writer(&mut text, name)?;
+            text.push(b':');
+            serde_json::to_writer(&mut text, value)?;
+        }
+    }
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// The progress token that rmcp gave a request.
+pub(crate) fn progress_token(custom: &CustomRequest) -> Option<String> {
+    let meta = custom
+        .extensions()
+        .get::<rmcp::model::RequestMetaObject>()?;
+    meta.get("progressToken").map(ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(params: Option<&str>, meta: Option<&str>) -> String {
+        let raw = |text: &str| RawJson::trusted(text.to_owned());
+        let outgoing = Outgoing {
+            params: params.map(raw),
+            meta: meta.map(raw),
+            progress: None,
+        };
+        let custom = CustomRequest::new("tools/call", None);
+        let text = encode_request(&RequestId::Number(7), &custom, &outgoing).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_request_keeps_the_text_of_its_parameters_and_meta() {
+        assert_eq!(
+            request(Some(r#"{"b":1.10,"a":2}"#), Some(r#"{ "k": 1 }"#)),
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"b":1.10,"a":2,"_meta":{"k": 1}}}"#
+        );
+        assert_eq!(
+            request(Some("{}"), Some(r#"{"k":1}"#)),
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"_meta":{"k":1}}}"#
+        );
+        assert_eq!(
+            request(None, None),
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#
+        );
+    }
+
+    #[test]
+    fn an_answer_travels_as_the_text_that_came() {
+        let text = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{"z":1.10,"a":null}}"#);
+        let mut messages = decode(&text);
+        let Some(Ok(Incoming::Message(message))) = messages.pop() else {
+            panic!("no message")
+        };
+        let JsonRpcMessage::Response(response) = *message else {
+            panic!("no response")
+        };
+        let ServerResult::CustomResult(CustomResult(Value::String(raw))) = response.result else {
+            panic!("not raw")
+        };
+        assert_eq!(raw, r#"{"z":1.10,"a":null}"#);
+    }
+}

@@ -1,0 +1,33 @@
+//! The Python boundary: the only code that knows pyo3. Thin classes over `mcp`, `llm` and `tools`;
+//! the public signatures live in `python/toolbridge`.
+
+mod bridge;
+mod completion;
+mod convert;
+mod error;
+mod session;
+mod tools;
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use crate::runtime;
+
+/// Ends every connection and the threads; registered with `atexit`.
+#[pyfunction]
+fn shutdown(py: Python<'_>) {
+    py.detach(|| runtime::shutdown(Duration::from_secs(3), crate::mcp::close_all()));
+}
+
+/// The native half of the package.
+#[pymodule(gil_used = false)]
+#[pyo3(name = "_toolbridge")]
+fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(shutdown, module)?)?;
+    completion::register(module)?;
+    session::register(module)?;
+    tools::register(module)?;
+    Ok(())
+}

@@ -1,0 +1,381 @@
+//! MCP sessions for Python: thin classes over `mcp`. The public `ClientSession` is
+//! `python/toolbridge/mcp/client/session.py`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::json::RawJson;
+use crate::mcp::transport::stdio::{ErrorLog, Process};
+use crate::mcp::{self, CallOptions, Events, Params, PeerError, StdioServerParameters};
+use crate::python::bridge::{self, LoopQueue};
+use crate::python::convert::{from_json, to_json};
+use crate::python::error::to_py;
+
+/// Adds the classes and functions of this file to the module.
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<StdioConnection>()?;
+    module.add_class::<Session>()?;
+    module.add_class::<Responder>()?;
+    module.add_function(wrap_pyfunction!(open_stdio, module)?)?;
+    module.add(
+        "DEFAULT_MAXIMUM_MESSAGE_BYTES",
+        StdioServerParameters::DEFAULT_MAXIMUM_MESSAGE_BYTES,
+    )?;
+    module.add(
+        "INHERITED_VARIABLES",
+        mcp::config::INHERITED_VARIABLES.to_vec(),
+    )
+}
+
+fn same_process(py: Python<'_>, what: &str, owner: u32) -> PyResult<()> {
+    if owner == std::process::id() {
+        return Ok(());
+    }
+    Err(to_py(py, &bridge::forked(what, owner)))
+}
+
+/// Starts a server; the future gives its `StdioConnection`.
+///
+/// `errlog` is an owned file descriptor, a function that takes text, or None.
+#[pyfunction]
+#[pyo3(signature = (command, args, env, cwd, maximum_message_bytes, errlog))]
+fn open_stdio<'py>(
+    py: Python<'py>,
+    command: String,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    cwd: Option<PathBuf>,
+    maximum_message_bytes: usize,
+    errlog: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let parameters = StdioServerParameters {
+        command,
+        args,
+        env,
+        cwd,
+        maximum_message_bytes,
+    };
+    let log = error_log(py, errlog)?;
+    let owner = std::process::id();
+    bridge::spawn(
+        py,
+        async move { mcp::StdioConnection::open(&parameters, log) },
+        move |py, connection| {
+            let connection = StdioConnection {
+                process: connection.process(),
+                transport: Mutex::new(Some(connection)),
+                owner,
+            };
+            Ok(connection.into_pyobject(py)?.into_any().unbind())
+        },
+    )
+}
+
+fn error_log(py: Python<'_>, errlog: Option<Bound<'_, PyAny>>) -> PyResult<ErrorLog> {
+    let Some(errlog) = errlog else {
+        return Ok(ErrorLog::Discard);
+    };
+    if let Ok(descriptor) = errlog.extract::<i32>() {
+        return Ok(owned_file(descriptor));
+    }
+    let (_, queue) = LoopQueue::running(py)?;
+    let write = Arc::new(errlog.unbind());
+    Ok(ErrorLog::Lines(Box::new(move |text| {
+        let write = Arc::clone(&write);
+        queue.push_event(move |py| write.call1(py, (text,)).map(drop));
+    })))
+}
+
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "the descriptor is handed over as a number")]
+fn owned_file(descriptor: i32) -> ErrorLog {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: the caller made the descriptor with os.dup and gives it away.
+    ErrorLog::File(unsafe { std::fs::File::from_raw_fd(descriptor) })
+}
+
+#[cfg(not(unix))]
+fn owned_file(_descriptor: i32) -> ErrorLog {
+    ErrorLog::Discard
+}
+
+/// A started server, before a session uses it and after.
+#[pyclass(frozen, module = "toolbridge._toolbridge")]
+struct StdioConnection {
+    process: Arc<Process>,
+    transport: Mutex<Option<mcp::StdioConnection>>,
+    owner: u32,
+}
+
+#[pymethods]
+impl StdioConnection {
+    /// Ends the server gracefully; ends once, however often it is called.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this connection", self.owner)?;
+        let process = Arc::clone(&self.process);
+        // A task of its own, so that a cancelled close goes on in the background.
+        bridge::spawn(
+            py,
+            async move {
+                // The task cannot be cancelled, and a panic in it is shown by the runtime.
+                let _ = tokio::spawn(async move { process.terminate().await }).await;
+                Ok(())
+            },
+            |py, ()| Ok(py.None()),
+        )
+    }
+}
+
+/// One session over a connection.
+#[pyclass(frozen, module = "toolbridge._toolbridge")]
+struct Session {
+    core: Arc<mcp::Session>,
+    listeners: Arc<Listeners>,
+    owner: u32,
+}
+
+#[pymethods]
+impl Session {
+    /// Starts the session on the running loop. The listeners are called on its thread:
+    /// `on_notification(method, params)`, `on_garbage(preview, reason)`,
+    /// `on_request(method, params, responder)`.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        connection: &Bound<'_, StdioConnection>,
+        on_notification: Py<PyAny>,
+        on_garbage: Py<PyAny>,
+        on_request: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let connection = connection.get();
+        same_process(py, "this connection", connection.owner)?;
+        let (_, queue) = LoopQueue::running(py)?;
+        let transport = connection
+            .transport
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(transport) = transport else {
+            return Err(PyRuntimeError::new_err(
+                "these streams are in use by another session; open new ones with stdio_client",
+            ));
+        };
+        let context = py
+            .import("contextvars")?
+            .call_method0("copy_context")?
+            .unbind();
+        let listeners = Arc::new(Listeners {
+            queue,
+            context,
+            on_notification,
+            on_garbage,
+            on_request,
+        });
+        let link = transport.link();
+        link.listen(Arc::new(EventsForPython(Arc::downgrade(&listeners))));
+        let runtime = crate::runtime::handle().map_err(|error| to_py(py, &error))?;
+        let _inside = runtime.enter();
+        let core = Arc::new(mcp::Session::start(transport, link));
+        Ok(Self {
+            core,
+            listeners,
+            owner: std::process::id(),
+        })
+    }
+
+    /// Sends a request; the future gives the decoded result.
+    #[pyo3(signature = (method, params, meta, timeout, progress))]
+    fn request<'py>(
+        &self,
+        py: Python<'py>,
+        method: String,
+        params: Option<&Bound<'py, PyAny>>,
+        meta: Option<&Bound<'py, PyAny>>,
+        timeout: Option<f64>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this session", self.owner)?;
+        let params = Params {
+            object: params.map(to_json).transpose()?,
+            meta: meta.map(to_json).transpose()?,
+        };
+        let progress = match progress {
+            Some(listener) => Some(progress_listener(LoopQueue::running(py)?.1, listener)),
+            None => None,
+        };
+        let options = CallOptions {
+            timeout: timeout.map(Duration::from_secs_f64),
+            progress,
+        };
+        let session = Arc::clone(&self.core);
+        bridge::spawn(
+            py,
+            async move { session.request(&method, params, options).await },
+            |py, result| Ok(from_json(py, result.as_bytes())?.unbind()),
+        )
+    }
+
+    /// Sends a notification.
+    #[pyo3(signature = (method, params))]
+    fn notify<'py>(
+        &self,
+        py: Python<'py>,
+        method: String,
+        params: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this session", self.owner)?;
+        let params = params.map(to_json).transpose()?;
+        let session = Arc::clone(&self.core);
+        bridge::spawn(
+            py,
+            async move { session.notify(&method, params).await },
+            |py, ()| Ok(py.None()),
+        )
+    }
+
+    /// Ends the session and the server under it; ends once, however often it is called.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this session", self.owner)?;
+        let session = Arc::clone(&self.core);
+        bridge::spawn(
+            py,
+            async move {
+                // As in StdioConnection::close.
+                let _ = tokio::spawn(async move { session.close().await }).await;
+                Ok(())
+            },
+            |py, ()| Ok(py.None()),
+        )
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.listeners.context)?;
+        visit.call(&self.listeners.on_notification)?;
+        visit.call(&self.listeners.on_garbage)?;
+        visit.call(&self.listeners.on_request)
+    }
+}
+
+fn progress_listener(queue: Arc<LoopQueue>, listener: Py<PyAny>) -> mcp::session::ProgressListener {
+    let listener = Arc::new(listener);
+    Arc::new(move |params: RawJson| {
+        let listener = Arc::clone(&listener);
+        queue.push_event(move |py| {
+            listener
+                .call1(py, (from_json(py, params.as_bytes())?,))
+                .map(drop)
+        });
+    })
+}
+
+/// The Python functions that hear what the server says unasked.
+struct Listeners {
+    queue: Arc<LoopQueue>,
+    context: Py<PyAny>,
+    on_notification: Py<PyAny>,
+    on_garbage: Py<PyAny>,
+    on_request: Py<PyAny>,
+}
+
+/// Weak, because the service loop must not keep the Python session alive.
+struct EventsForPython(std::sync::Weak<Listeners>);
+
+fn decoded<'py>(py: Python<'py>, params: Option<&RawJson>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    params
+        .map(|params| from_json(py, params.as_bytes()))
+        .transpose()
+}
+
+impl Events for EventsForPython {
+    fn notification(&self, method: &str, params: Option<RawJson>) {
+        let Some(listeners) = self.0.upgrade() else {
+            return;
+        };
+        let method = method.to_owned();
+        let queue = Arc::clone(&listeners.queue);
+        queue.push_event(move |py| {
+            let params = decoded(py, params.as_ref())?;
+            let arguments = (&listeners.on_notification, method, params);
+            listeners
+                .context
+                .call_method1(py, "run", arguments)
+                .map(drop)
+        });
+    }
+
+    fn garbage(&self, preview: &str, reason: &str) {
+        let Some(listeners) = self.0.upgrade() else {
+            return;
+        };
+        let (preview, reason) = (preview.to_owned(), reason.to_owned());
+        let queue = Arc::clone(&listeners.queue);
+        queue.push_event(move |py| {
+            let arguments = (&listeners.on_garbage, preview, reason);
+            listeners
+                .context
+                .call_method1(py, "run", arguments)
+                .map(drop)
+        });
+    }
+
+    fn request(&self, method: &str, params: Option<RawJson>) -> mcp::session::PeerAnswer {
+        let (sender, receiver) = oneshot::channel();
+        let refusal = PeerError::method_not_found(method);
+        if let Some(listeners) = self.0.upgrade() {
+            let method = method.to_owned();
+            let responder = Responder(Mutex::new(Some(sender)));
+            let queue = Arc::clone(&listeners.queue);
+            queue.push_event(move |py| {
+                let params = decoded(py, params.as_ref())?;
+                let arguments = (&listeners.on_request, method, params, responder);
+                listeners
+                    .context
+                    .call_method1(py, "run", arguments)
+                    .map(drop)
+            });
+        }
+        Box::pin(async move { receiver.await.unwrap_or(Err(refusal)) })
+    }
+}
+
+/// Answers one request of the server.
+#[pyclass(frozen, module = "toolbridge._toolbridge")]
+struct Responder(Mutex<Option<oneshot::Sender<Result<RawJson, PeerError>>>>);
+
+impl Responder {
+    fn send(&self, outcome: Result<RawJson, PeerError>) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender {
+            // The request may have been cancelled by its sender.
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+#[pymethods]
+impl Responder {
+    /// Sends the result.
+    fn answer(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.send(Ok(to_json(result)?));
+        Ok(())
+    }
+
+    /// Sends an error.
+    #[pyo3(signature = (code, message, data))]
+    fn refuse(&self, code: i32, message: String, data: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let data = data.map(to_json).transpose()?;
+        self.send(Err(PeerError {
+            code,
+            message,
+            data,
+        }));
+        Ok(())
+    }
+}

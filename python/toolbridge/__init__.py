@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from toolbridge import mcp as mcp
     from toolbridge import mcp_client as mcp_client
     from toolbridge import types as types
-    from toolbridge.completion import acompletion as acompletion
-    from toolbridge.completion import completion as completion
-    from toolbridge.completion import stream_chunk_builder as stream_chunk_builder
+    from toolbridge.main import acompletion as acompletion
+    from toolbridge.main import completion as completion
+    from toolbridge.main import stream_chunk_builder as stream_chunk_builder
     from toolbridge.exceptions import APIConnectionError as APIConnectionError
     from toolbridge.exceptions import APIError as APIError
     from toolbridge.exceptions import APIResponseValidationError as APIResponseValidationError
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import ContextWindowExceededError as ContextWindowExceededError
     from toolbridge.exceptions import InternalServerError as InternalServerError
     from toolbridge.exceptions import JSONSchemaValidationError as JSONSchemaValidationError
-    from toolbridge.exceptions import McpError as McpError
     from toolbridge.exceptions import MCPError as MCPError
+    from toolbridge.exceptions import McpError as McpError
     from toolbridge.exceptions import MCPTimeoutError as MCPTimeoutError
     from toolbridge.exceptions import NotFoundError as NotFoundError
     from toolbridge.exceptions import PaymentRequired as PaymentRequired
@@ -45,13 +45,15 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import ServiceUnavailableError as ServiceUnavailableError
     from toolbridge.exceptions import Timeout as Timeout
     from toolbridge.exceptions import ToolbridgeError as ToolbridgeError
+    from toolbridge.exceptions import ToolCallArgumentsError as ToolCallArgumentsError
     from toolbridge.exceptions import TransportError as TransportError
     from toolbridge.exceptions import UnprocessableEntityError as UnprocessableEntityError
     from toolbridge.exceptions import UnsupportedParamsError as UnsupportedParamsError
 
-_MODULES = ("exceptions", "experimental_mcp_client", "mcp", "mcp_client", "types")
-_COMPLETION = ("acompletion", "completion", "stream_chunk_builder")
-_EXCEPTIONS = (
+_MODULES = frozenset({"exceptions", "experimental_mcp_client", "mcp", "mcp_client", "types"})
+_COMPLETION = frozenset({"acompletion", "completion", "stream_chunk_builder"})
+
+__all__ = [
     "APIConnectionError",
     "APIError",
     "APIResponseValidationError",
@@ -76,17 +78,20 @@ _EXCEPTIONS = (
     "RateLimitError",
     "ServiceUnavailableError",
     "Timeout",
+    "ToolCallArgumentsError",
     "ToolbridgeError",
     "TransportError",
     "UnprocessableEntityError",
     "UnsupportedParamsError",
-)
-
-__all__ = [  # noqa: PLE0604 - the parts are the tables above, one place for each name
     "__version__",
-    *_COMPLETION,
-    *_EXCEPTIONS,
-    *_MODULES,
+    "acompletion",
+    "completion",
+    "exceptions",
+    "experimental_mcp_client",
+    "mcp",
+    "mcp_client",
+    "stream_chunk_builder",
+    "types",
 ]
 
 atexit.register(shutdown)
@@ -97,12 +102,11 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in _COMPLETION:
-        # The function `completion` hides the module of the same name, as users expect.
-        value: object = getattr(import_module("toolbridge.completion"), name)
-    elif name in _EXCEPTIONS:
-        value = getattr(import_module("toolbridge.exceptions"), name)
+        value: object = getattr(import_module("toolbridge.main"), name)
     elif name in _MODULES:
         value = import_module(f"toolbridge.{name}")
+    elif name in __all__:
+        value = getattr(import_module("toolbridge.exceptions"), name)
     else:
         message = f"module 'toolbridge' has no attribute {name!r}"
         raise AttributeError(message)

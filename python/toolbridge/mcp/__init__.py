@@ -6,7 +6,7 @@ Replace ``mcp`` by ``toolbridge.mcp`` in an import and the code goes on working:
 
 from __future__ import annotations
 
-from toolbridge.exceptions import McpError, MCPError
+from toolbridge.exceptions import MCPError, McpError
 from toolbridge.mcp import types
 from toolbridge.mcp.client.session import ClientSession
 from toolbridge.mcp.client.stdio import StdioServerParameters, stdio_client

@@ -5,7 +5,6 @@ spellings of a field (``inputSchema`` and ``input_schema``), keeps unknown field
 object that was on the wire.
 """
 
-# ruff: noqa: TC001 - the names in annotations are looked up when values are converted.
 from __future__ import annotations
 
 from toolbridge.mcp._content import (
@@ -85,7 +84,7 @@ from toolbridge.mcp._params import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from typing import Any
 
 __all__ = [
     "CONNECTION_CLOSED",
@@ -114,6 +113,7 @@ __all__ = [
     "CreateMessageRequestParams",
     "CreateMessageResult",
     "CreateMessageResultWithTools",
+    "Cursor",
     "ElicitCompleteNotificationParams",
     "ElicitRequestFormParams",
     "ElicitRequestParams",
@@ -129,6 +129,7 @@ __all__ = [
     "Icon",
     "ImageContent",
     "Implementation",
+    "IncludeContext",
     "InitializeRequestParams",
     "InitializeResult",
     "ListPromptsResult",
@@ -137,6 +138,7 @@ __all__ = [
     "ListRootsResult",
     "ListToolsResult",
     "LoggingCapability",
+    "LoggingLevel",
     "LoggingMessageNotificationParams",
     "ModelHint",
     "ModelPreferences",
@@ -144,6 +146,7 @@ __all__ = [
     "PaginatedRequestParams",
     "PaginatedResult",
     "ProgressNotificationParams",
+    "ProgressToken",
     "Prompt",
     "PromptArgument",
     "PromptMessage",
@@ -152,6 +155,7 @@ __all__ = [
     "ProtocolObject",
     "ReadResourceRequestParams",
     "ReadResourceResult",
+    "RequestId",
     "RequestParams",
     "Resource",
     "ResourceContents",
@@ -161,6 +165,7 @@ __all__ = [
     "ResourceUpdatedNotificationParams",
     "ResourcesCapability",
     "Result",
+    "Role",
     "Root",
     "RootsCapability",
     "SamplingCapability",
@@ -170,6 +175,7 @@ __all__ = [
     "SamplingToolsCapability",
     "ServerCapabilities",
     "SetLevelRequestParams",
+    "StopReason",
     "SubscribeRequestParams",
     "TaskMetadata",
     "TextContent",
@@ -351,33 +357,11 @@ class ErrorData(ProtocolObject):
     data: Any = None
 
 
-if TYPE_CHECKING:
-    Role = Literal["user", "assistant"]
-    LoggingLevel = Literal[
-        "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"
-    ]
-    IncludeContext = Literal["none", "thisServer", "allServers"]
-    StopReason = str
-    Cursor = str
-    ProgressToken = str | int
-    RequestId = str | int
-else:
-
-    def __getattr__(name: str) -> object:
-        # The aliases of the SDK that are made of `typing`, which takes longer than all of this.
-        from typing import Literal
-
-        aliases = {
-            "Role": Literal["user", "assistant"],
-            "LoggingLevel": Literal[
-                "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"
-            ],
-            "IncludeContext": Literal["none", "thisServer", "allServers"],
-            "StopReason": str,
-            "Cursor": str,
-            "ProgressToken": str | int,
-            "RequestId": str | int,
-        }
-        if name not in aliases:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return aliases[name]
+# The aliases of the official SDK; its literals are plain text here.
+Role = str
+LoggingLevel = str
+IncludeContext = str
+StopReason = str
+Cursor = str
+ProgressToken = str | int
+RequestId = str | int

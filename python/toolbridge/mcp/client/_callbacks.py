@@ -23,18 +23,19 @@ _inside_callback: contextvars.ContextVar[bool] = contextvars.ContextVar(
 
 
 class CallbackQueue:
-    """Runs callbacks one after another on the loop that made it.
+    """Runs callbacks one after another, on the loop and in the context of whoever made it.
 
     Args:
         name: What a failing callback is called in the log.
     """
 
-    __slots__ = ("_loop", "_name", "_task", "_waiting")
+    __slots__ = ("_context", "_loop", "_name", "_task", "_waiting")
 
     def __init__(self, name: str) -> None:
         """See the class."""
         self._loop = asyncio.get_running_loop()
         self._name = name
+        self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
 
@@ -42,7 +43,7 @@ class CallbackQueue:
         """Run the callback after those that were put before; on the loop's thread only."""
         self._waiting.append((callback, arguments))
         if self._task is None:
-            self._task = self._loop.create_task(self._run())
+            self._task = self._loop.create_task(self._run(), context=self._context)
 
     async def _run(self) -> None:
         _inside_callback.set(True)
@@ -53,7 +54,15 @@ class CallbackQueue:
                     outcome = callback(*arguments)
                     if isawaitable(outcome):
                         await outcome
-                except Exception:
+                except (Exception, asyncio.CancelledError) as failure:
+                    task = asyncio.current_task()
+                    if isinstance(failure, asyncio.CancelledError) and task and task.cancelling():
+                        # The loop ends: those who wait for their turn in this queue are released.
+                        while self._waiting:
+                            callback, arguments = self._waiting.popleft()
+                            if callback is _finish:
+                                callback(*arguments)
+                        raise
                     # A callback of the user's must not cost the session.
                     import logging
 

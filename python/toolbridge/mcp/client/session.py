@@ -8,6 +8,7 @@ what the server sent, unknown fields included.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from toolbridge import _toolbridge
 from toolbridge.exceptions import MCPError
@@ -72,7 +73,7 @@ class ClientSession:
         TypeError: An argument has a type that it does not take; the message names it.
     """
 
-    def __init__(  # noqa: PLR0913 - the official signature
+    def __init__(
         self,
         read_stream: StdioStream,
         write_stream: StdioStream,
@@ -100,6 +101,15 @@ class ClientSession:
         for name, callback in callbacks.items():
             if callback is not None and not callable(callback):
                 raise _type_error(name, "a function, a coroutine function or None", callback)
+        for name, described in (
+            ("client_info", client_info),
+            ("sampling_capabilities", sampling_capabilities),
+        ):
+            if described is not None:
+                _check_object(name, described)
+        if read_stream._connection is not write_stream._connection:
+            message = "read_stream and write_stream belong to different connections"
+            raise ValueError(message)
         self._connection = read_stream._connection
         self._timeout = _seconds("read_timeout_seconds", read_timeout_seconds)
         self._sampling_callback = sampling_callback
@@ -136,10 +146,14 @@ class ClientSession:
 
         Every waiting call gets a ``ConnectionClosedError``. Closing twice does nothing.
         """
-        if self._session is not None:
-            await self._session.close()
+        closing = None if self._session is None else self._session.close()
+        if closing is None:
+            return
+        await closing
         for request in tuple(self._requests):
-            request.get_loop().call_soon_threadsafe(request.cancel)
+            # A callback on a loop that was closed meanwhile has ended with it.
+            with suppress(RuntimeError):
+                request.get_loop().call_soon_threadsafe(request.cancel)
 
     # The lifecycle.
 
@@ -247,7 +261,7 @@ class ClientSession:
         answer = await self._request("tools/list", _page(cursor, params))
         return types.ListToolsResult._wrap(answer)
 
-    async def call_tool(  # noqa: PLR0913 - the official signature
+    async def call_tool(
         self,
         name: str,
         arguments: dict[str, Any] | None = None,
@@ -309,8 +323,9 @@ class ClientSession:
         Raises:
             MCPError: The server refused, as it does for an unknown prompt.
         """
-        if not isinstance(name, str):
-            raise _type_error("name", "a str", name)
+        _check_str("name", name)
+        if arguments is not None:
+            _check_object("arguments", arguments)
         params = {"name": name} if arguments is None else {"name": name, "arguments": arguments}
         return types.GetPromptResult._wrap(await self._request("prompts/get", params))
 
@@ -341,19 +356,19 @@ class ClientSession:
             MCPError: The server refused, as it does for an unknown resource.
         """
         return types.ReadResourceResult._wrap(
-            await self._request("resources/read", {"uri": str(uri)})
+            await self._request("resources/read", {"uri": _uri(uri)})
         )
 
     async def subscribe_resource(self, uri: object) -> types.EmptyResult:
         """Ask to be told when a resource changes; the notifications reach ``message_handler``."""
         return types.EmptyResult._wrap(
-            await self._request("resources/subscribe", {"uri": str(uri)})
+            await self._request("resources/subscribe", {"uri": _uri(uri)})
         )
 
     async def unsubscribe_resource(self, uri: object) -> types.EmptyResult:
         """Ask to be told no longer when a resource changes."""
         return types.EmptyResult._wrap(
-            await self._request("resources/unsubscribe", {"uri": str(uri)})
+            await self._request("resources/unsubscribe", {"uri": _uri(uri)})
         )
 
     async def complete(
@@ -375,13 +390,17 @@ class ClientSession:
         Raises:
             MCPError: The server refused.
         """
+        _check_object("ref", ref)
+        _check_object("argument", argument)
         params: dict[str, Any] = {"ref": ref, "argument": argument}
         if context_arguments is not None:
+            _check_object("context_arguments", context_arguments)
             params["context"] = {"arguments": context_arguments}
         return types.CompleteResult._wrap(await self._request("completion/complete", params))
 
     async def set_logging_level(self, level: str) -> types.EmptyResult:
         """Ask for log lines of this level and above: ``"debug"``, ``"info"``, … ``"emergency"``."""
+        _check_str("level", level)
         return types.EmptyResult._wrap(await self._request("logging/setLevel", {"level": level}))
 
     # Notifications of the client.
@@ -394,6 +413,13 @@ class ClientSession:
         message: str | None = None,
     ) -> None:
         """Report the progress of a request of the server."""
+        if not isinstance(progress_token, (str, int)):
+            raise _type_error("progress_token", "a str or an int", progress_token)
+        _check_number("progress", progress)
+        if total is not None:
+            _check_number("total", total)
+        if message is not None:
+            _check_str("message", message)
         params = {"progressToken": progress_token, "progress": progress}
         if total is not None:
             params["total"] = total
@@ -417,10 +443,12 @@ class ClientSession:
         self,
         method: str,
         params: dict[str, Any] | None,
-        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - kept by the engine
+        timeout: timedelta | float | None = None,
         progress_callback: Callable[..., Any] | None = None,
         meta: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
+        if meta is not None and not isinstance(meta, (dict, Object)):
+            raise _type_error("meta", "a dict or None", meta)
         seconds = self._timeout if timeout is None else _seconds("read_timeout_seconds", timeout)
         session = self._session or self._native()
         if progress_callback is None:
@@ -441,7 +469,7 @@ class ClientSession:
             raise MCPError(code=_INTERNAL_ERROR, message=message)
         return answer
 
-    async def _request_with_progress(  # noqa: PLR0913 - what one request is made of
+    async def _request_with_progress(
         self,
         callback: Callable[..., Any],
         session: _toolbridge.Session,
@@ -486,9 +514,7 @@ class ClientSession:
     def _on_request(
         self, method: str, params: dict[str, Any] | None, responder: _toolbridge.Responder
     ) -> None:
-        task = asyncio.get_running_loop().create_task(
-            self._answer(method, params or {}, responder)
-        )
+        task = asyncio.get_running_loop().create_task(self._answer(method, params or {}, responder))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
 
@@ -530,16 +556,15 @@ def _is_error_data(outcome: Any) -> bool:
     return isinstance(outcome, types.ErrorData) or type(outcome).__name__ == "ErrorData"
 
 
-def _page(
-    cursor: str | None, params: types.PaginatedRequestParams | None
-) -> dict[str, Any] | None:
+def _page(cursor: str | None, params: types.PaginatedRequestParams | None) -> dict[str, Any] | None:
     """Turn the two official spellings of a page into the parameters of the request."""
     if cursor is not None and params is not None:
         message = "give cursor or params, not both"
         raise ValueError(message)
     if params is not None:
-        found = params.get("cursor") if isinstance(params, (dict, Object)) else params.cursor
-        cursor = found
+        if not isinstance(params, (dict, Object)) and not hasattr(params, "cursor"):
+            raise _type_error("params", "a PaginatedRequestParams or None", params)
+        cursor = params.get("cursor") if isinstance(params, (dict, Object)) else params.cursor
     if cursor is None:
         return None
     if not isinstance(cursor, str):
@@ -569,6 +594,29 @@ def _stream_error(name: str, found: object) -> TypeError:
         hint = ""
     accepted = "a stream of a toolbridge transport such as toolbridge.mcp.stdio_client"
     return TypeError(f"{name} takes {accepted}; found {type(found).__name__}{hint}")
+
+
+def _check_str(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise _type_error(name, "a str", value)
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _type_error(name, "a number", value)
+
+
+def _check_object(name: str, value: object) -> None:
+    """Take a dict, a value of this package, or a model of the official SDK."""
+    if not isinstance(value, (dict, Object)) and not hasattr(value, "model_dump"):
+        raise _type_error(name, "a dict or a value of toolbridge.mcp.types", value)
+
+
+def _uri(uri: object) -> str:
+    """Take a str, or one of the URL classes, which are no str."""
+    if uri is None or isinstance(uri, (bytes, bool, int, float, list, dict, Object)):
+        raise _type_error("uri", "a str or a URL object", uri)
+    return str(uri)
 
 
 def _type_error(name: str, accepted: str, found: object) -> TypeError:

@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
-    from types import TracebackType
-    from typing import TextIO
+    from types import EllipsisType, TracebackType
+    from typing import Any, TextIO
 
 __all__ = ["StdioServerParameters", "get_default_environment", "stdio_client"]
 
@@ -62,7 +62,7 @@ class StdioServerParameters:
     encoding: str
     encoding_error_handler: str
 
-    def __init__(  # noqa: PLR0913 - the official signature
+    def __init__(
         self,
         command: str,
         args: Sequence[str] = (),
@@ -77,7 +77,7 @@ class StdioServerParameters:
         if not command:
             message = "command is empty; it takes the name or path of the server's executable"
             raise ValueError(message)
-        if isinstance(args, str) or not all(isinstance(one, str) for one in args):
+        if not isinstance(args, (list, tuple)) or not all(isinstance(one, str) for one in args):
             raise _type_error("args", "a list of str", args)
         if env is not None and not (
             hasattr(env, "items")
@@ -86,6 +86,12 @@ class StdioServerParameters:
             raise _type_error("env", "a dict of str to str, or None", env)
         if cwd is not None and not isinstance(cwd, str) and not hasattr(cwd, "__fspath__"):
             raise _type_error("cwd", "a path or None", cwd)
+        for name, value in (
+            ("encoding", encoding),
+            ("encoding_error_handler", encoding_error_handler),
+        ):
+            if not isinstance(value, str):
+                raise _type_error(name, "a str", value)
         if encoding.lower().replace("_", "-") not in {"utf-8", "utf8"}:
             message = f"encoding is {encoding!r}; MCP messages are UTF-8, so it takes 'utf-8'"
             raise ValueError(message)
@@ -150,7 +156,7 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
     def __init__(
         self,
         server: StdioServerParameters,
-        errlog: TextIO | None | ellipsis = ...,  # noqa: F821 - the type of `...`
+        errlog: TextIO | EllipsisType | None = ...,
         *,
         maximum_message_bytes: int = _toolbridge.DEFAULT_MAXIMUM_MESSAGE_BYTES,
     ) -> None:
@@ -159,8 +165,13 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
             if not all(hasattr(server, name) for name in ("command", "args", "env", "cwd")):
                 raise _type_error("server", "a StdioServerParameters", server)
             server = StdioServerParameters(server.command, server.args, server.env, server.cwd)
-        if not isinstance(maximum_message_bytes, int) or maximum_message_bytes < 1:
+        if isinstance(maximum_message_bytes, bool) or not isinstance(maximum_message_bytes, int):
             raise _type_error("maximum_message_bytes", "a positive int", maximum_message_bytes)
+        if maximum_message_bytes < 1:
+            message = f"maximum_message_bytes is {maximum_message_bytes}; it takes a positive int"
+            raise ValueError(message)
+        if errlog is not ... and errlog is not None and not hasattr(errlog, "write"):
+            raise _type_error("errlog", "a text file or None", errlog)
         self._server = server
         self._errlog = errlog
         self._maximum = maximum_message_bytes
@@ -168,8 +179,13 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
 
     async def __aenter__(self) -> tuple[StdioStream, StdioStream]:
         """Start the server."""
+        from os import fspath
+
+        if self._connection is not None:
+            message = "this stdio_client was entered before; make a new one for another server"
+            raise RuntimeError(message)
         server = self._server
-        cwd = None if server.cwd is None else str(server.cwd)
+        cwd = None if server.cwd is None else fspath(server.cwd)
         self._connection = await _toolbridge.open_stdio(
             server.command,
             server.args,
@@ -187,26 +203,26 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
         traceback: TracebackType | None,
     ) -> None:
         """End the server."""
-        if self._connection is not None:
-            await self._connection.close()
+        closing = None if self._connection is None else self._connection.close()
+        if closing is not None:
+            await closing
 
 
-def _native_errlog(errlog: TextIO | None | ellipsis) -> object:  # noqa: F821 - the type of `...`
+def _native_errlog(errlog: TextIO | EllipsisType | None) -> object:
     """Give the native module a descriptor of its own, or a function where there is none."""
     import os
     import sys
 
-    target: object = sys.stderr if errlog is ... else errlog
+    target: Any = sys.stderr if errlog is ... else errlog
     if target is None:
         return None
     try:
-        return os.dup(target.fileno())  # type: ignore[attr-defined]
+        # What was written to the file before stands before what the server writes.
+        target.flush()
+        return os.dup(target.fileno())
     except (AttributeError, OSError, ValueError):
         # A notebook's stream, a StringIO: no descriptor, so text is written to the object.
-        pass
-    if not hasattr(target, "write"):
-        raise _type_error("errlog", "a text file or None", target)
-    return _LogWriter(target)
+        return _LogWriter(target)
 
 
 class _LogWriter:
@@ -214,14 +230,15 @@ class _LogWriter:
 
     __slots__ = ("_target",)
 
-    def __init__(self, target: object) -> None:
+    def __init__(self, target: Any) -> None:
         self._target = target
 
     def __call__(self, text: str) -> None:
         try:
-            self._target.write(text)  # type: ignore[attr-defined]
-            self._target.flush()  # type: ignore[attr-defined]
-        except (AttributeError, ValueError):
+            self._target.write(text)
+            if hasattr(self._target, "flush"):
+                self._target.flush()
+        except Exception:  # noqa: BLE001 - whatever a foreign object raises
             # A file that was closed meanwhile: the log has ended, the session goes on.
             return
 

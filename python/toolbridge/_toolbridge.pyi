@@ -1,8 +1,33 @@
 """The native half of the package; its public face is the Python modules beside it."""
 
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Self, final
+
+from typing_extensions import disjoint_base
+
+from toolbridge.types.chat import ModelResponseStream
+
+__all__ = [
+    "ChatStream",
+    "ChatStreamSource",
+    "DEFAULT_MAXIMUM_MESSAGE_BYTES",
+    "INHERITED_VARIABLES",
+    "Responder",
+    "Session",
+    "StdioConnection",
+    "__version__",
+    "chat_completion",
+    "chat_completion_sync",
+    "chat_stream",
+    "chat_stream_sync",
+    "model_provider",
+    "open_stdio",
+    "read_tool_call",
+    "shutdown",
+    "tool_arguments",
+    "transform_tools",
+]
 
 __version__: str
 DEFAULT_MAXIMUM_MESSAGE_BYTES: int
@@ -17,9 +42,12 @@ def open_stdio(
     maximum_message_bytes: int,
     errlog: object | None,
 ) -> Future[StdioConnection]: ...
+def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
+def read_tool_call(call: object) -> tuple[str, Any]: ...
+def tool_arguments(text: str) -> dict[str, Any]: ...
 @final
 class StdioConnection:
-    def close(self) -> Future[None]: ...
+    def close(self) -> Future[None] | None: ...
 
 @final
 class Session:
@@ -39,9 +67,36 @@ class Session:
         progress: Callable[[dict[str, Any]], object] | None,
     ) -> Future[Any]: ...
     def notify(self, method: str, params: object | None) -> Future[None]: ...
-    def close(self) -> Future[None]: ...
+    def close(self) -> Future[None] | None: ...
 
 @final
 class Responder:
     def answer(self, result: object) -> None: ...
     def refuse(self, code: int, message: str, data: object | None) -> None: ...
+
+def chat_completion(
+    model: str, body: dict[str, Any], options: dict[str, Any]
+) -> Future[tuple[dict[str, Any], dict[str, Any]]]: ...
+def chat_completion_sync(
+    model: str, body: dict[str, Any], options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]: ...
+def chat_stream(
+    model: str, body: dict[str, Any], options: dict[str, Any]
+) -> Future[tuple[ChatStreamSource, dict[str, Any]]]: ...
+def chat_stream_sync(
+    model: str, body: dict[str, Any], options: dict[str, Any]
+) -> tuple[ChatStreamSource, dict[str, Any]]: ...
+def model_provider(
+    model: str, custom_llm_provider: str | None, has_api_base: bool
+) -> tuple[str, str]: ...
+@final
+class ChatStreamSource: ...
+
+@disjoint_base
+class ChatStream:
+    def __new__(cls, source: ChatStreamSource | None = None) -> Self: ...
+    def __aiter__(self) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __anext__(self) -> Awaitable[ModelResponseStream]: ...
+    def __next__(self) -> ModelResponseStream: ...
+    def close(self) -> None: ...

@@ -1,0 +1,13 @@
+//! MCP tools as the tools of providers, and the tool calls of models as calls over MCP. Pure: no
+//! I/O, and no provider is named outside of this module's formats.
+//!
+//! The transforms are written once, over [`Tree`]: JSON values of Rust and the dicts of Python are
+//! both trees, so neither has to become the other first. Uses `error` alone.
+
+mod call;
+mod definition;
+mod tree;
+
+pub use call::{Call, arguments, read_call};
+pub use definition::{Format, transform};
+pub use tree::{Kind, Tree};

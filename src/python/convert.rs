@@ -8,6 +8,7 @@ use pyo3::CastError;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
 
 use crate::json::RawJson;
@@ -15,8 +16,54 @@ use crate::json::RawJson;
 /// Deeper values are refused rather than allowed to exhaust the stack.
 const MAXIMUM_DEPTH: usize = 200;
 
+/// Texts of this many bytes are decoded with the garbage collector paused.
+const LARGE_TEXT: usize = 32 << 10;
+
 /// Decodes JSON text into plain Python objects.
 pub(crate) fn from_json<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    if text.len() < LARGE_TEXT {
+        return decode(py, text);
+    }
+    without_collections(py, || decode(py, text))
+}
+
+/// Ends a pause of the garbage collector, however the work under it ends.
+struct Resume<'a, 'py>(Python<'py>, &'a Py<PyAny>);
+
+impl Drop for Resume<'_, '_> {
+    fn drop(&mut self) {
+        if let Err(failure) = self.1.call0(self.0) {
+            failure.write_unraisable(self.0, None);
+        }
+    }
+}
+
+/// Runs `work` with the garbage collector paused: everything that a decoder makes is alive, so
+/// collections in the middle of it walk tens of thousands of objects for nothing. The interpreter
+/// lock is held throughout, so no other thread sees the pause.
+pub(crate) fn without_collections<T>(
+    py: Python<'_>,
+    work: impl FnOnce() -> PyResult<T>,
+) -> PyResult<T> {
+    static COLLECTOR: PyOnceLock<[Py<PyAny>; 3]> = PyOnceLock::new();
+    let [is_enabled, disable, enable] = COLLECTOR.get_or_try_init(py, || {
+        let module = py.import("gc")?;
+        let function = |name| module.getattr(name).map(Bound::unbind);
+        PyResult::Ok([
+            function("isenabled")?,
+            function("disable")?,
+            function("enable")?,
+        ])
+    })?;
+    if !is_enabled.call0(py)?.is_truthy(py)? {
+        return work();
+    }
+    disable.call0(py)?;
+    let _resume = Resume(py, enable);
+    work()
+}
+
+fn decode<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let parser = PythonParse {
         allow_inf_nan: false,
         cache_mode: StringCacheMode::Keys,

@@ -104,12 +104,14 @@ fn transform_tools<'py>(
     tools: &Bound<'py, PyList>,
 ) -> PyResult<Bound<'py, PyList>> {
     let format = Format::from_name(target).map_err(|failure| error::to_py(py, &failure))?;
-    let described = PyList::empty(py);
-    for tool in tools {
-        let made = transform(&PyTree::of(tool), format);
-        described.append(made.map_err(|failure| error::to_py(py, &failure))?.0)?;
-    }
-    Ok(described)
+    convert::without_collections(py, || {
+        let described = PyList::empty(py);
+        for tool in tools {
+            let made = transform(&PyTree::of(tool), format);
+            described.append(made.map_err(|failure| error::to_py(py, &failure))?.0)?;
+        }
+        Ok(described)
+    })
 }
 
 /// Reads a tool call, a dict: the name of the tool and what the model sent as arguments.

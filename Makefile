@@ -1,7 +1,7 @@
 # Everything that a contributor or CI runs. Needs Rust, Python >= 3.11 with venv, make and a C compiler.
 
 PYTHON ?= python3
-# Profile of the wheel that `make test` installs; `make wheel` is always a release.
+# Profile of the wheel that `make test` installs, `dev` or `release`; CI says `release`.
 TEST_WHEEL_PROFILE ?= dev
 BENCH_ARGS ?=
 PYTEST_ARGS ?=

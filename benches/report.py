@@ -1,0 +1,139 @@
+"""Medians, ratios and the table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from statistics import median
+
+from rows import IMPORT_MEGABYTES, IMPORT_SECONDS, OURS, Row
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: toolbridge beside one other, in one row.
+
+    Attributes:
+        work: The row's title.
+        against: The other contender.
+        ours: Our median, for people.
+        theirs: Their median, for people.
+        ratio: How many times as fast as the other toolbridge is.
+        target: The ratio to reach, or nothing.
+        reached: Whether it is, or nothing without a target.
+    """
+
+    work: str
+    against: str
+    ours: str
+    theirs: str
+    ratio: float
+    target: float | None
+    reached: bool | None
+
+
+def shown(seconds: float, unit: str, operations: int = 1) -> str:
+    """A duration in the unit of its row."""
+    if unit == "us":
+        return f"{seconds * 1e6:,.0f} us"
+    if unit == "ms":
+        return f"{seconds * 1e3:,.2f} ms"
+    return f"{operations / seconds:,.0f}/s"
+
+
+def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
+    """The lines of one row.
+
+    Args:
+        row: The row.
+        samples: Seconds by contender.
+    """
+    medians = {name: median(values) for name, values in samples.items()}
+    if OURS not in medians:
+        return []
+    lines = []
+    for name, theirs in medians.items():
+        if name == OURS:
+            continue
+        ratio = theirs / medians[OURS]
+        target = row.targets.get(name)
+        lines.append(
+            Line(
+                work=row.title,
+                against=name,
+                ours=shown(medians[OURS], row.unit, row.operations),
+                theirs=shown(theirs, row.unit, row.operations),
+                ratio=ratio,
+                target=target,
+                reached=None if target is None else ratio >= target,
+            )
+        )
+    return lines
+
+
+def import_lines(seconds: dict[str, list[float]], megabytes: dict[str, list[float]]) -> list[Line]:
+    """The lines of the import rows, whose targets are limits and not ratios."""
+    lines = []
+    limits = (
+        ("`import`, the statement", seconds, IMPORT_SECONDS, 1e3, "ms"),
+        ("`import`, peak memory of the process", megabytes, IMPORT_MEGABYTES, 1, "MB"),
+    )
+    for work, samples, limit, scale, unit in limits:
+        medians = {name: median(values) for name, values in samples.items()}
+        if OURS not in medians:
+            continue
+        ours = f"{medians[OURS] * scale:.1f} {unit}"
+        lines.append(
+            Line(
+                work=work,
+                against=f"limit {limit * scale:.0f} {unit}",
+                ours=ours,
+                theirs="",
+                ratio=limit / medians[OURS],
+                target=1.0,
+                reached=medians[OURS] <= limit,
+            )
+        )
+        lines += [
+            Line(
+                work=work,
+                against=name,
+                ours=ours,
+                theirs=f"{theirs * scale:.1f} {unit}",
+                ratio=theirs / medians[OURS],
+                target=None,
+                reached=None,
+            )
+            for name, theirs in medians.items()
+            if name != OURS
+        ]
+    return lines
+
+
+def table(lines: list[Line]) -> str:
+    """The lines as a Markdown table."""
+    head = ("work", "against", "toolbridge", "the other", "ratio", "to reach", "reached")
+    body = [
+        (
+            line.work,
+            line.against,
+            line.ours,
+            line.theirs,
+            f"{line.ratio:.2f}x",
+            "" if line.target is None else f"{line.target:g}x",
+            "" if line.reached is None else ("yes" if line.reached else "NO"),
+        )
+        for line in lines
+    ]
+    widths = [max(len(cells[column]) for cells in (head, *body)) for column in range(len(head))]
+    rule = tuple("-" * width for width in widths)
+    return "\n".join(
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        + " |"
+        for cells in (head, rule, *body)
+    )
+
+
+def as_json(lines: list[Line]) -> list[dict[str, object]]:
+    """The lines for the results file."""
+    return [asdict(line) for line in lines]

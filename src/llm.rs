@@ -1,0 +1,23 @@
+//! The completion call: which provider a model name means, the request on the wire, retries, the
+//! answer and the stream. Uses `tools`, `json` and `error`; knows nothing of `mcp` and nothing of
+//! Python. Environment variables are handed in by the caller, never read in here.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`model_id`] | `openai/gpt-4o`, `gpt-4o`, `custom_llm_provider` -> provider and wire name |
+//! | [`provider`] | the table of providers; URL, headers and key of one request |
+//! | [`failure`] | error answers -> [`crate::error::Error`], with every secret taken out |
+//! | [`retry`] | whether and when a request is repeated |
+//! | [`answer`] | what makes a body an answer, and the repairs that it gets |
+//! | [`stream`] | server-sent events out of bytes |
+//! | [`chat_stream`] | a running stream: buffering, back-pressure, how it ended |
+//! | [`client`] | the connection pool and the calls |
+
+pub mod answer;
+pub mod chat_stream;
+pub mod client;
+pub mod failure;
+pub mod model_id;
+pub mod provider;
+pub mod retry;
+pub mod stream;

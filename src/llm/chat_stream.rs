@@ -1,0 +1,374 @@
+//! A running stream: a task reads ahead up to a bound, the reader takes what is there.
+//!
+//! The reader takes chunks in batches and never waits while one is buffered; nothing is lost when
+//! its wait is cancelled, because waiting and taking are two steps. Dropping the stream ends the
+//! task and with it the request.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt};
+use http::{HeaderMap, StatusCode};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::error::{Error, ErrorKind};
+
+use super::answer;
+use super::failure::{FailureSite, snippet};
+use super::stream::{Event, EventParser};
+
+/// How much is read ahead of the reader.
+const MAX_BUFFERED_BYTES: usize = 1024 * 1024;
+/// How much is parsed before the reader hears of it.
+const BATCH_BYTES: usize = 32 * 1024;
+/// How long the connection may take to end after the last chunk, so that it can be used again.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// What [`ChatStream::take`] found.
+#[derive(Debug)]
+pub enum Taken {
+    /// The chunks that have come, in order: each the text of one JSON object. Never empty.
+    Chunks(VecDeque<Bytes>),
+    /// Nothing yet: wait for [`ChatStream::ready`].
+    Nothing,
+    /// The stream is over. The error is given once.
+    End(Option<Error>),
+}
+
+/// A stream of chat completion chunks.
+#[derive(Debug)]
+pub struct ChatStream {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    readable: Notify,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+    ended: bool,
+    error: Option<Error>,
+}
+
+impl ChatStream {
+    /// Starts to read `body`, the body of an answer with this status and these headers. Has to be
+    /// called inside a tokio runtime.
+    pub fn start<S, E>(body: S, source: StreamSource) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
+        let shared = Arc::new(Shared::default());
+        let task = tokio::spawn(read_ahead(Arc::clone(&shared), body, source)).abort_handle();
+        Self { shared, task }
+    }
+
+    /// Takes what is there, without waiting.
+    pub fn take(&self) -> Taken {
+        let mut state = self.shared.lock();
+        if !state.chunks.is_empty() {
+            state.bytes = 0;
+            let chunks = std::mem::take(&mut state.chunks);
+            drop(state);
+            self.shared.room.notify_one();
+            Taken::Chunks(chunks)
+        } else if state.ended {
+            Taken::End(state.error.take())
+        } else {
+            Taken::Nothing
+        }
+    }
+
+    /// Waits until [`Self::take`] has something to give. May be dropped at any time.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            loop {
+                let notified = shared.readable.notified();
+                let is_ready = {
+                    let state = shared.lock();
+                    state.ended || !state.chunks.is_empty()
+                };
+                if is_ready {
+                    // Whoever else waits would miss the only notification.
+                    shared.readable.notify_waiters();
+                    return;
+                }
+                notified.await;
+            }
+        }
+    }
+
+    /// The next batch, or `None` at the end.
+    pub async fn next_chunks(&self) -> Result<Option<VecDeque<Bytes>>, Error> {
+        loop {
+            match self.take() {
+                Taken::Chunks(chunks) => return Ok(Some(chunks)),
+                Taken::End(error) => return error.map_or(Ok(None), Err),
+                Taken::Nothing => self.ready().await,
+            }
+        }
+    }
+
+    /// Ends the request. Chunks that have come can still be taken.
+    pub fn close(&self) {
+        self.task.abort();
+        self.shared.end(None);
+    }
+}
+
+impl Drop for ChatStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, chunks: &mut Vec<Bytes>) {
+        if chunks.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        state.bytes += chunks.iter().map(Bytes::len).sum::<usize>();
+        state.chunks.extend(chunks.drain(..));
+        drop(state);
+        self.readable.notify_one();
+    }
+
+    fn end(&self, error: Option<Error>) {
+        let mut state = self.lock();
+        if !state.ended {
+            state.ended = true;
+            state.error = error;
+        }
+        drop(state);
+        self.readable.notify_one();
+    }
+
+    async fn wait_for_room(&self) {
+        while self.lock().bytes >= MAX_BUFFERED_BYTES {
+            self.room.notified().await;
+        }
+    }
+}
+
+/// What a stream needs to know to say what went wrong with it.
+#[derive(Debug)]
+pub struct StreamSource {
+    /// Provider, model, secrets.
+    pub site: FailureSite,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The longest silence.
+    pub idle: Option<Duration>,
+}
+
+impl StreamSource {
+    fn error(&self, kind: ErrorKind, message: impl AsRef<str>, body: &[u8]) -> Error {
+        self.site
+            .error_with_answer(kind, message, self.status, &self.headers, body)
+    }
+}
+
+async fn read_ahead<S, E>(shared: Arc<Shared>, body: S, source: StreamSource)
+where
+    S: Stream<Item = Result<Bytes, E>> + Send,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
+    let mut body = pin!(body);
+    let mut reading = Reading {
+        source,
+        parser: EventParser::default(),
+        events: Vec::new(),
+        chunks: Vec::new(),
+        count: 0,
+        is_finished: false,
+    };
+    let mut unpublished = 0;
+    loop {
+        let next = if let Some(next) = body.next().now_or_never() {
+            next
+        } else {
+            shared.publish(&mut reading.chunks);
+            unpublished = 0;
+            match within(reading.source.idle, body.next()).await {
+                Ok(next) => next,
+                Err(idle) => {
+                    shared.end(Some(reading.silence(idle)));
+                    return;
+                }
+            }
+        };
+        let flow = match next {
+            Some(Ok(bytes)) => {
+                unpublished += bytes.len();
+                reading.take(&bytes)
+            }
+            Some(Err(cause)) => reading.broken(cause.into()),
+            None => reading.ended(),
+        };
+        match flow {
+            Flow::More if unpublished < BATCH_BYTES => {}
+            Flow::More => {
+                shared.publish(&mut reading.chunks);
+                unpublished = 0;
+                shared.wait_for_room().await;
+            }
+            Flow::End(error) => {
+                shared.publish(&mut reading.chunks);
+                shared.end(error);
+                break;
+            }
+        }
+    }
+    // A body that is read to its end gives its connection back to the pool.
+    let drain = async { while let Some(Ok(_)) = body.next().await {} };
+    tokio::time::timeout(DRAIN_TIME, drain).await.ok();
+}
+
+/// The limit is the error.
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Duration> {
+    match limit {
+        None => Ok(work.await),
+        Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| limit),
+    }
+}
+
+enum Flow {
+    More,
+    End(Option<Error>),
+}
+
+struct Reading {
+    source: StreamSource,
+    parser: EventParser,
+    events: Vec<Event>,
+    chunks: Vec<Bytes>,
+    count: usize,
+    is_finished: bool,
+}
+
+impl Reading {
+    fn take(&mut self, bytes: &Bytes) -> Flow {
+        let fed = self.parser.feed(bytes, &mut self.events);
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            if let Flow::End(error) = self.take_event(event) {
+                return Flow::End(error);
+            }
+        }
+        self.events = events;
+        match fed {
+            Ok(()) => Flow::More,
+            Err(cause) => {
+                let message = format!("{}: {cause}", self.source.site.peer());
+                Flow::End(Some(self.source.error(
+                    ErrorKind::ResponseValidation,
+                    message,
+                    b"",
+                )))
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event) -> Flow {
+        let data = event.data;
+        if data.trim_ascii() == b"[DONE]" {
+            return Flow::End(None);
+        }
+        if event.is_error || answer::is_error_chunk(&data) {
+            let source = &self.source;
+            let place = "in the middle of the stream";
+            let error = source
+                .site
+                .embedded_error(place, source.status, &source.headers, &data);
+            return Flow::End(Some(error));
+        }
+        if !data.trim_ascii_start().starts_with(b"{") {
+            let message = format!(
+                "{} sent a chunk that is not a JSON object: {}",
+                self.source.site.peer(),
+                snippet(&data)
+            );
+            return Flow::End(Some(self.source.error(
+                ErrorKind::ResponseValidation,
+                message,
+                &data,
+            )));
+        }
+        self.is_finished |= answer::has_finish_reason(&data);
+        self.count += 1;
+        self.chunks.push(answer::repair_chunk(data));
+        Flow::More
+    }
+
+    /// The last event may lack its empty line, but not its end.
+    fn take_rest(&mut self) -> Flow {
+        let Some(event) = self.parser.finish() else {
+            return Flow::More;
+        };
+        let data = event.data.trim_ascii();
+        let is_whole = data == b"[DONE]" || crate::json::RawJson::parse(event.data.clone()).is_ok();
+        if is_whole {
+            self.take_event(event)
+        } else {
+            Flow::More
+        }
+    }
+
+    fn ended(&mut self) -> Flow {
+        if let Flow::End(error) = self.take_rest() {
+            return Flow::End(error);
+        }
+        if self.is_finished {
+            return Flow::End(None);
+        }
+        Flow::End(Some(self.early_end()))
+    }
+
+    fn broken(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Flow {
+        match self.ended() {
+            Flow::End(Some(error)) if error.kind() == ErrorKind::Connection => {
+                Flow::End(Some(error.with_source(cause)))
+            }
+            flow => flow,
+        }
+    }
+
+    fn early_end(&self) -> Error {
+        let message = format!(
+            "the stream of {} ended early: {} chunks came, and neither a finish_reason nor [DONE]",
+            self.source.site.peer(),
+            self.count
+        );
+        self.source.error(ErrorKind::Connection, message, b"")
+    }
+
+    fn silence(&self, idle: Duration) -> Error {
+        let message = format!(
+            "{} sent nothing for {} s in the middle of the stream, after {} chunks (timeout, \
+             stream_timeout)",
+            self.source.site.peer(),
+            idle.as_secs_f64(),
+            self.count
+        );
+        self.source.error(ErrorKind::Timeout, message, b"")
+    }
+}

@@ -1,0 +1,564 @@
+//! The connection pool and the calls.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, header};
+use reqwest::redirect::Policy;
+
+use crate::error::{Error, ErrorKind};
+use crate::json::RawJson;
+
+use super::answer::{self, NotAnAnswer};
+use super::chat_stream::{ChatStream, StreamSource};
+use super::failure::{FailureSite, snippet};
+use super::model_id::ModelId;
+use super::provider::Endpoint;
+use super::retry;
+
+/// How long an answer may take when the caller does not say, as in the `openai` package.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
+/// How long a connection may take to be made when the caller does not say.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest answer.
+const MAX_ANSWER_BYTES: usize = 512 * 1024 * 1024;
+/// The longest body of an error that is read.
+const MAX_ERROR_BYTES: usize = 1024 * 1024;
+/// Pools beyond this number are closed, the oldest first: a caller that makes up certificates or
+/// timeouts per call must not collect connections.
+const MAX_POOLS: usize = 8;
+const MAX_REDIRECTS: usize = 5;
+
+/// Whom to trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// The certificates of the system.
+    #[default]
+    System,
+    /// The certificates of this PEM file, and no others.
+    Bundle(PathBuf),
+    /// Everybody.
+    Anybody,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Until the connection is made.
+    pub connect: Duration,
+    /// Until the whole answer is there; of a stream, until it begins and between two pieces of it.
+    pub answer: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: DEFAULT_CONNECT_TIMEOUT,
+            answer: Some(DEFAULT_TIMEOUT),
+        }
+    }
+}
+
+/// One completion to ask for.
+#[derive(Debug, Clone)]
+pub struct ChatRequest {
+    /// The model.
+    pub model: ModelId,
+    /// Where it goes.
+    pub endpoint: Endpoint,
+    /// The JSON body.
+    pub body: Bytes,
+    /// How long it may take.
+    pub limits: Limits,
+    /// How often it is repeated.
+    pub max_retries: u32,
+    /// Whom to trust.
+    pub trust: Trust,
+}
+
+/// What is known about an answer beside its body.
+#[derive(Debug, Clone)]
+pub struct AnswerContext {
+    /// The provider.
+    pub provider: &'static str,
+    /// The base URL that was asked, fit to be shown.
+    pub api_base: String,
+    /// The headers of the answer.
+    pub headers: HeaderMap,
+    /// From the call to the answer; of a stream, to its beginning.
+    pub elapsed: Duration,
+    /// How often the request was repeated.
+    pub retries: u32,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The body: a JSON object with a non-empty list `choices`.
+    pub body: RawJson,
+    /// What else is known.
+    pub context: AnswerContext,
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub struct StreamedAnswer {
+    /// The chunks.
+    pub stream: ChatStream,
+    /// What else is known.
+    pub context: AnswerContext,
+}
+
+/// The connections to providers. One for all calls of a process; it belongs to the runtime that
+/// its calls run in.
+#[derive(Debug, Default)]
+pub struct ChatClient {
+    pools: Mutex<Vec<(PoolKey, reqwest::Client)>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PoolKey {
+    /// No certificates are needed, and none are loaded, for `http`.
+    trust: Option<Trust>,
+    connect: Duration,
+}
+
+struct Failed {
+    error: Error,
+    is_retryable: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            is_retryable: false,
+        }
+    }
+}
+
+impl ChatClient {
+    /// Asks for a whole answer.
+    pub async fn complete(&self, request: &ChatRequest) -> Result<Answer, Error> {
+        let site = FailureSite::new(&request.model, &request.endpoint);
+        let pool = self.pool(request, &site)?;
+        let started = Instant::now();
+        let attempt = async || {
+            let whole = async {
+                let response = send(&pool, request, &site).await?;
+                read_answer(response, &site).await
+            };
+            within(request.limits.answer, &site, whole).await
+        };
+        let (body, headers, retries) = {
+            let mut retries = 0;
+            loop {
+                match attempt().await {
+                    Ok((body, headers)) => break (body, headers, retries),
+                    Err(failed) => wait_for_retry(failed, &mut retries, request).await?,
+                }
+            }
+        };
+        let context = context(request, headers, started, retries);
+        Ok(Answer {
+            body: RawJson::trusted(body),
+            context,
+        })
+    }
+
+    /// Asks for a stream; returns when it begins. Nothing is repeated after that.
+    pub async fn stream(&self, request: &ChatRequest) -> Result<StreamedAnswer, Error> {
+        let site = FailureSite::new(&request.model, &request.endpoint);
+        let pool = self.pool(request, &site)?;
+        let started = Instant::now();
+        let mut retries = 0;
+        let response = loop {
+            let begun = async {
+                let response = send(&pool, request, &site).await?;
+                check_is_stream(response, &site).await
+            };
+            match within(request.limits.answer, &site, begun).await {
+                Ok(response) => break response,
+                Err(failed) => wait_for_retry(failed, &mut retries, request).await?,
+            }
+        };
+        let headers = response.headers().clone();
+        let source = StreamSource {
+            site,
+            status: response.status(),
+            headers: headers.clone(),
+            idle: request.limits.answer,
+        };
+        let body = response.bytes_stream();
+        let stream = ChatStream::start(body, source);
+        Ok(StreamedAnswer {
+            stream,
+            context: context(request, headers, started, retries),
+        })
+    }
+
+    fn pool(&self, request: &ChatRequest, site: &FailureSite) -> Result<reqwest::Client, Error> {
+        let is_plain = request.endpoint.url.scheme() == "http";
+        let key = PoolKey {
+            trust: (!is_plain).then(|| request.trust.clone()),
+            connect: request.limits.connect,
+        };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pool)) = pools.iter().find(|(other, _)| *other == key) {
+            return Ok(pool.clone());
+        }
+        let pool = build_pool(&key, site)?;
+        if pools.len() == MAX_POOLS {
+            pools.remove(0);
+        }
+        pools.push((key, pool.clone()));
+        Ok(pool)
+    }
+}
+
+fn build_pool(key: &PoolKey, site: &FailureSite) -> Result<reqwest::Client, Error> {
+    let builder = reqwest::Client::builder()
+        .tcp_nodelay(true)
+        .connect_timeout(key.connect)
+        // The body and the key go where the caller sent them, and nowhere else.
+        .redirect(Policy::custom(|attempt| {
+            let is_same = attempt
+                .previous()
+                .first()
+                .is_some_and(|first| first.origin() == attempt.url().origin());
+            if is_same && attempt.previous().len() <= MAX_REDIRECTS {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        }));
+    let builder = match &key.trust {
+        None => builder.tls_certs_only([]),
+        Some(Trust::System) => builder,
+        Some(Trust::Anybody) => builder.tls_danger_accept_invalid_certs(true),
+        Some(Trust::Bundle(path)) => {
+            let shown = path.display();
+            let certificates = std::fs::read(path)
+                .map_err(|cause| {
+                    let message = format!("ssl_verify: the certificates in {shown} cannot be read");
+                    site.error(ErrorKind::Configuration, message)
+                        .with_source(cause)
+                })
+                .and_then(|text| {
+                    reqwest::Certificate::from_pem_bundle(&text).map_err(|cause| {
+                        let message = format!("ssl_verify: {shown} holds no PEM certificates");
+                        site.error(ErrorKind::Configuration, message)
+                            .with_source(cause)
+                    })
+                })?;
+            if certificates.is_empty() {
+                let message = format!("ssl_verify: {shown} holds no PEM certificates");
+                return Err(site.error(ErrorKind::Configuration, message));
+            }
+            builder.tls_certs_only(certificates)
+        }
+    };
+    builder.build().map_err(|cause| {
+        let message = format!("the HTTP client cannot be set up: {}", root_cause(&cause));
+        site.error(ErrorKind::Configuration, message)
+            .with_source(cause)
+    })
+}
+
+fn context(
+    request: &ChatRequest,
+    headers: HeaderMap,
+    started: Instant,
+    retries: u32,
+) -> AnswerContext {
+    AnswerContext {
+        provider: request.model.provider.name,
+        api_base: request.endpoint.base.clone(),
+        headers,
+        elapsed: started.elapsed(),
+        retries,
+    }
+}
+
+async fn within<T>(
+    limit: Option<Duration>,
+    site: &FailureSite,
+    work: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
+    let Some(limit) = limit else {
+        return work.await;
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        let seconds = limit.as_secs_f64();
+        let message = format!(
+            "{} did not answer within {seconds} s (timeout)",
+            site.peer()
+        );
+        Err(Failed {
+            error: site.error(ErrorKind::Timeout, message),
+            is_retryable: true,
+        })
+    })
+}
+
+async fn wait_for_retry(
+    failed: Failed,
+    retries: &mut u32,
+    request: &ChatRequest,
+) -> Result<(), Error> {
+    if !failed.is_retryable || *retries >= request.max_retries {
+        return Err(failed
+            .error
+            .map_context(|context| context.retries = *retries));
+    }
+    let asked = failed.error.context().retry_after;
+    let delay = retry::delay(*retries, asked, retry::chance());
+    *retries += 1;
+    tracing::debug!(retry = *retries, ?delay, reason = %failed.error, "the request is repeated");
+    tokio::time::sleep(delay).await;
+    Ok(())
+}
+
+async fn send(
+    pool: &reqwest::Client,
+    request: &ChatRequest,
+    site: &FailureSite,
+) -> Result<reqwest::Response, Failed> {
+    let mut message = reqwest::Request::new(Method::POST, request.endpoint.url.clone());
+    *message.headers_mut() = request.endpoint.headers.clone();
+    *message.body_mut() = Some(request.body.clone().into());
+    let response = pool
+        .execute(message)
+        .await
+        .map_err(|cause| unreachable(cause, site))?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let headers = response.headers().clone();
+    let body = match read_body(response, MAX_ERROR_BYTES).await {
+        Ok(body) => body,
+        // What the status says stands without the rest of the body.
+        Err(Unread::Broken { read, .. } | Unread::TooLong { read }) => read,
+    };
+    let mut error = site.status_error(status, &headers, &body);
+    if status.is_redirection() {
+        let message = format!(
+            "{} answered {status}, a redirect to another place, which is not followed: give the right \
+             api_base",
+            site.peer()
+        );
+        error = site.error_with_answer(ErrorKind::Status, message, status, &headers, &body);
+    }
+    Err(Failed {
+        error,
+        is_retryable: retry::is_retryable(status, &headers),
+    })
+}
+
+fn unreachable(cause: reqwest::Error, site: &FailureSite) -> Failed {
+    let peer = site.peer();
+    let root = root_cause(&cause);
+    let (kind, message) = if cause.is_timeout() {
+        (
+            ErrorKind::Timeout,
+            format!("the connection to {peer} was not made in time"),
+        )
+    } else if cause.is_connect() {
+        (
+            ErrorKind::Connection,
+            format!("cannot connect to {peer}: {root}"),
+        )
+    } else {
+        (
+            ErrorKind::Connection,
+            format!("the connection to {peer} broke before an answer came: {root}"),
+        )
+    };
+    Failed {
+        error: site.error(kind, message).with_source(cause.without_url()),
+        is_retryable: true,
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+enum Unread {
+    TooLong { read: Bytes },
+    Broken { read: Bytes, cause: reqwest::Error },
+}
+
+/// The body; without a copy when it came in one piece.
+async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Bytes, Unread> {
+    let mut read = BytesMut::new();
+    let mut first = Bytes::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) if first.is_empty() && read.is_empty() => first = piece,
+            Ok(Some(piece)) => {
+                if read.is_empty() {
+                    read = BytesMut::from(std::mem::take(&mut first));
+                }
+                read.extend_from_slice(&piece);
+            }
+            Ok(None) => break,
+            Err(cause) => {
+                let read = if read.is_empty() {
+                    first
+                } else {
+                    read.freeze()
+                };
+                return Err(Unread::Broken { read, cause });
+            }
+        }
+        if first.len() + read.len() > limit {
+            let mut read = if read.is_empty() {
+                first
+            } else {
+                read.freeze()
+            };
+            read.truncate(limit);
+            return Err(Unread::TooLong { read });
+        }
+    }
+    Ok(if read.is_empty() {
+        first
+    } else {
+        read.freeze()
+    })
+}
+
+async fn read_answer(
+    response: reqwest::Response,
+    site: &FailureSite,
+) -> Result<(Bytes, HeaderMap), Failed> {
+    let status = response.status();
+    let headers = response.headers().clone();
+    let body = match read_body(response, MAX_ANSWER_BYTES).await {
+        Ok(body) => body,
+        Err(Unread::Broken { read, cause }) => {
+            let message = format!(
+                "the answer of {} was cut short after {} bytes: {}",
+                site.peer(),
+                read.len(),
+                root_cause(&cause)
+            );
+            let error = site
+                .error_with_answer(ErrorKind::Connection, message, status, &headers, &read)
+                .with_source(cause.without_url());
+            return Err(Failed {
+                error,
+                is_retryable: true,
+            });
+        }
+        Err(Unread::TooLong { read }) => {
+            let message = format!(
+                "the answer of {} is longer than {MAX_ANSWER_BYTES} bytes",
+                site.peer()
+            );
+            let kind = ErrorKind::ResponseValidation;
+            return Err(site
+                .error_with_answer(kind, message, status, &headers, &read)
+                .into());
+        }
+    };
+    match answer::check(body.clone()) {
+        Ok(body) => Ok((body, headers)),
+        Err(why) => Err(no_answer(why, site, status, &headers, &body).into()),
+    }
+}
+
+fn no_answer(
+    why: NotAnAnswer,
+    site: &FailureSite,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Error {
+    let peer = site.peer();
+    let invalid = |message| {
+        site.error_with_answer(
+            ErrorKind::ResponseValidation,
+            message,
+            status,
+            headers,
+            body,
+        )
+    };
+    match why {
+        NotAnAnswer::Error => site.embedded_error("with status 200", status, headers, body),
+        NotAnAnswer::NoChoices => invalid(format!(
+            "{peer} answered {status} with JSON that has no list of choices, it begins with {}",
+            snippet(body)
+        )),
+        NotAnAnswer::NotJson(_) if body.is_empty() => {
+            invalid(format!("{peer} answered {status} with an empty body"))
+        }
+        NotAnAnswer::NotJson(cause) => {
+            let what = if is_html(headers, body) {
+                "an HTML page, which hints at a wrong api_base"
+            } else {
+                "a body that is not JSON"
+            };
+            invalid(format!(
+                "{peer} answered {status} with {what}; it begins with {}",
+                snippet(body)
+            ))
+            .with_source(cause)
+        }
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+}
+
+fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
+    content_type(headers).eq_ignore_ascii_case("text/html")
+        || body.trim_ascii_start().starts_with(b"<")
+}
+
+/// Servers send streams under many content types, but never under these two.
+async fn check_is_stream(
+    response: reqwest::Response,
+    site: &FailureSite,
+) -> Result<reqwest::Response, Failed> {
+    let found = content_type(response.headers());
+    if !["application/json", "text/html"]
+        .iter()
+        .any(|other| found.eq_ignore_ascii_case(other))
+    {
+        return Ok(response);
+    }
+    let status = response.status();
+    match read_answer(response, site).await {
+        Err(failed) => Err(failed),
+        Ok((body, headers)) => {
+            let message = format!(
+                "{} answered a request with stream=True with one whole answer: it does not stream, leave \
+                 stream out",
+                site.peer()
+            );
+            let kind = ErrorKind::ResponseValidation;
+            Err(site
+                .error_with_answer(kind, message, status, &headers, &body)
+                .into())
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The tests of the engine, one module for each part; one binary, so that it links once.
+
+#[cfg(test)]
+mod llm_answers;
+#[cfg(test)]
+mod llm_endpoint;
+#[cfg(test)]
+mod llm_streams;
+#[cfg(test)]
+mod tools_call;
+#[cfg(test)]
+mod tools_definition;

@@ -20,12 +20,19 @@ fn shutdown(py: Python<'_>) {
     py.detach(|| runtime::shutdown(Duration::from_secs(3), crate::mcp::close_all()));
 }
 
+/// Told by the interpreter in a child that `os.fork()` made.
+#[pyfunction]
+fn forked() {
+    runtime::forked();
+}
+
 /// The native half of the package.
 #[pymodule(gil_used = false)]
 #[pyo3(name = "_toolbridge")]
 fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(shutdown, module)?)?;
+    module.add_function(wrap_pyfunction!(forked, module)?)?;
     completion::register(module)?;
     session::register(module)?;
     tools::register(module)?;

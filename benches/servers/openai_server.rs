@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -28,7 +29,8 @@ struct Request {
 #[derive(Clone)]
 struct Answers {
     completion: Bytes,
-    events: Vec<Bytes>,
+    /// Shared: a clone of the state must not copy thousands of chunks for every request.
+    events: Arc<[Bytes]>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let answers = Answers {
         completion: Bytes::from(completion().to_string()),
-        events: events(chunks),
+        events: events(chunks).into(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "http://{}/v1", listener.local_addr()?)?;
@@ -69,7 +71,9 @@ fn wait_for_end_of_input() -> std::io::Result<usize> {
 
 async fn complete(State(answers): State<Answers>, Json(request): Json<Request>) -> Response {
     if request.stream {
-        let events = stream::iter(answers.events.into_iter().map(Ok::<_, Infallible>));
+        let events = answers.events;
+        let events = (0..events.len()).map(move |index| Ok::<_, Infallible>(events[index].clone()));
+        let events = stream::iter(events);
         (
             [(CONTENT_TYPE, "text/event-stream")],
             Body::from_stream(events),

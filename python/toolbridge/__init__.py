@@ -7,8 +7,9 @@ The names are those of LiteLLM's ``experimental_mcp_client`` and ``acompletion``
 from __future__ import annotations
 
 import atexit
+import os
 
-from toolbridge._toolbridge import __version__, shutdown
+from toolbridge._toolbridge import __version__, forked, shutdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from toolbridge import mcp as mcp
     from toolbridge import mcp_client as mcp_client
     from toolbridge import types as types
-    from toolbridge.main import acompletion as acompletion
-    from toolbridge.main import completion as completion
-    from toolbridge.main import stream_chunk_builder as stream_chunk_builder
     from toolbridge.exceptions import APIConnectionError as APIConnectionError
     from toolbridge.exceptions import APIError as APIError
     from toolbridge.exceptions import APIResponseValidationError as APIResponseValidationError
@@ -49,9 +47,16 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import TransportError as TransportError
     from toolbridge.exceptions import UnprocessableEntityError as UnprocessableEntityError
     from toolbridge.exceptions import UnsupportedParamsError as UnsupportedParamsError
+    from toolbridge.main import CustomStreamWrapper as CustomStreamWrapper
+    from toolbridge.main import ModelResponse as ModelResponse
+    from toolbridge.main import acompletion as acompletion
+    from toolbridge.main import completion as completion
+    from toolbridge.main import stream_chunk_builder as stream_chunk_builder
 
 _MODULES = frozenset({"exceptions", "experimental_mcp_client", "mcp", "mcp_client", "types"})
-_COMPLETION = frozenset({"acompletion", "completion", "stream_chunk_builder"})
+_COMPLETION = frozenset(
+    {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
+)
 
 __all__ = [
     "APIConnectionError",
@@ -67,11 +72,13 @@ __all__ = [
     "ConnectionClosedError",
     "ContentPolicyViolationError",
     "ContextWindowExceededError",
+    "CustomStreamWrapper",
     "InternalServerError",
     "JSONSchemaValidationError",
     "MCPError",
     "MCPTimeoutError",
     "McpError",
+    "ModelResponse",
     "NotFoundError",
     "PaymentRequired",
     "PermissionDeniedError",
@@ -95,6 +102,8 @@ __all__ = [
 ]
 
 atexit.register(shutdown)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forked)
 
 
 def __getattr__(name: str) -> object:

@@ -9,10 +9,10 @@ from typing_extensions import disjoint_base
 from toolbridge.types.chat import ModelResponseStream
 
 __all__ = [
-    "ChatStream",
-    "ChatStreamSource",
     "DEFAULT_MAXIMUM_MESSAGE_BYTES",
     "INHERITED_VARIABLES",
+    "ChatStream",
+    "ChatStreamSource",
     "Responder",
     "Session",
     "StdioConnection",
@@ -21,6 +21,7 @@ __all__ = [
     "chat_completion_sync",
     "chat_stream",
     "chat_stream_sync",
+    "forked",
     "model_provider",
     "open_stdio",
     "read_tool_call",
@@ -34,6 +35,7 @@ DEFAULT_MAXIMUM_MESSAGE_BYTES: int
 INHERITED_VARIABLES: list[str]
 
 def shutdown() -> None: ...
+def forked() -> None: ...
 def open_stdio(
     command: str,
     args: Sequence[str],
@@ -45,6 +47,7 @@ def open_stdio(
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
 def read_tool_call(call: object) -> tuple[str, Any]: ...
 def tool_arguments(text: str) -> dict[str, Any]: ...
+
 @final
 class StdioConnection:
     def close(self) -> Future[None] | None: ...
@@ -89,6 +92,7 @@ def chat_stream_sync(
 def model_provider(
     model: str, custom_llm_provider: str | None, has_api_base: bool
 ) -> tuple[str, str]: ...
+
 @final
 class ChatStreamSource: ...
 

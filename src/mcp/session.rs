@@ -44,6 +44,24 @@ pub struct PeerError {
 }
 
 impl PeerError {
+    /// The answer to a request whose handling was given up.
+    pub fn unanswered(method: &str) -> Self {
+        Self {
+            code: ErrorCode::INTERNAL_ERROR.0,
+            message: format!("this client gave up {method} before it had an answer"),
+            data: None,
+        }
+    }
+
+    /// The answer to a request whose parameters cannot be used.
+    pub fn invalid_params(message: String) -> Self {
+        Self {
+            code: ErrorCode::INVALID_PARAMS.0,
+            message,
+            data: None,
+        }
+    }
+
     /// The answer to a method that nobody here handles.
     pub fn method_not_found(method: &str) -> Self {
         Self {
@@ -94,7 +112,7 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     /// Who hears the notifications; the first call wins.
-    pub(crate) fn listen(&self, events: Arc<dyn Events>) -> bool {
+    pub fn listen(&self, events: Arc<dyn Events>) -> bool {
         self.events.set(events).is_ok()
     }
 
@@ -228,10 +246,6 @@ impl Service<RoleClient> for Handler {
             }
             () = context.ct.cancelled() => {
                 Err(ErrorData::internal_error("the request was cancelled by its sender", None))
-            }
-            // rmcp waits for its handlers before it closes the transport.
-            () = self.0.ended.cancelled() => {
-                Err(ErrorData::internal_error("the connection has ended", None))
             }
         }
     }

@@ -12,16 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use pyo3::exceptions::PyNotImplementedError;
+use futures_util::future::{AbortHandle, Abortable};
+use pyo3::exceptions::{PyException, PyNotImplementedError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use tokio::task::AbortHandle;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::python::error::to_py;
-use crate::runtime;
+use crate::runtime::{self, Order};
 
 mod wake;
 
@@ -64,7 +64,7 @@ impl LoopQueue {
         let name = intern!(py, "_toolbridge_queue");
         if let Ok(found) = event_loop.getattr(name) {
             let queue = Arc::clone(&found.cast::<QueueOwner>()?.get().0);
-            if queue.process != std::process::id() {
+            if queue.process != runtime::process() {
                 return Err(to_py(py, &forked("this event loop", queue.process)));
             }
             return Ok((event_loop, queue));
@@ -76,7 +76,7 @@ impl LoopQueue {
             awake: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             wake: Wake::new()?,
-            process: std::process::id(),
+            process: runtime::process(),
         });
         queue
             .wake
@@ -96,8 +96,12 @@ impl LoopQueue {
         });
     }
 
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     fn push(&self, item: Item) {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return;
         }
         lock(&self.items).push_back(item);
@@ -112,6 +116,16 @@ impl LoopQueue {
         id
     }
 
+    fn put_back(&self, rest: impl DoubleEndedIterator<Item = Item>) {
+        let mut items = lock(&self.items);
+        for item in rest.rev() {
+            items.push_front(item);
+        }
+        if !items.is_empty() && !self.awake.swap(true, Ordering::AcqRel) {
+            self.wake.wake();
+        }
+    }
+
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         self.wake.clear();
         self.awake.store(false, Ordering::Release);
@@ -124,10 +138,17 @@ impl LoopQueue {
             }
             burst
         };
-        for item in burst {
+        let mut burst = burst.into_iter();
+        while let Some(item) = burst.next() {
             let Some(id) = item.future else {
-                if let Err(failure) = (item.delivery)(py) {
-                    failure.write_unraisable(py, None);
+                match (item.delivery)(py) {
+                    Err(failure) if !failure.is_instance_of::<PyException>(py) => {
+                        // Ctrl-C ends the loop; whoever runs it again gets the rest.
+                        self.put_back(burst);
+                        return Err(failure);
+                    }
+                    Err(failure) => failure.write_unraisable(py, None),
+                    Ok(_) => {}
                 }
                 continue;
             };
@@ -163,13 +184,20 @@ impl QueueOwner {
     }
 
     fn __clear__(&self) {
-        lock(&self.0.futures).drain();
+        let futures = std::mem::take(&mut *lock(&self.0.futures));
+        drop(futures);
     }
 }
 
 impl Drop for QueueOwner {
     fn drop(&mut self) {
+        if self.0.process != runtime::process() {
+            // A lock may have been held by a thread that a forked child does not have.
+            Box::leak(Box::new(Arc::clone(&self.0)));
+            return;
+        }
         self.0.closed.store(true, Ordering::Release);
+        self.0.wake.wake();
         let forgotten = std::mem::take(&mut *lock(&self.0.items));
         drop(forgotten);
         let futures = std::mem::take(&mut *lock(&self.0.futures));
@@ -201,7 +229,15 @@ impl EndTask {
     fn __call__(&self, _future: &Bound<'_, PyAny>) {
         let waiting = lock(&self.queue.futures).remove(&self.future);
         drop(waiting);
-        self.task.abort();
+    }
+}
+
+impl Drop for EndTask {
+    /// Runs after the call above, and also when the loop was closed and the future is collected.
+    fn drop(&mut self) {
+        if self.queue.process == runtime::process() {
+            self.task.abort();
+        }
     }
 }
 
@@ -230,7 +266,7 @@ pub(crate) fn forked(what: &str, owner: u32) -> Error {
             "{what} belongs to process {owner}, and this is its forked child {}: threads and \
              connections do not survive os.fork(); open new ones in the child, or start it with \
              the multiprocessing method 'spawn'",
-            std::process::id()
+            runtime::process()
         ),
     )
 }
@@ -243,28 +279,49 @@ pub(crate) fn spawn<T: Send + 'static>(
     future: impl Future<Output = Result<T>> + Send + 'static,
     convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> PyResult<Bound<'_, PyAny>> {
+    submit(py, Order::Free, future, convert)
+}
+
+/// As [`spawn`], and what several calls send leaves in the order in which they were made.
+pub(crate) fn spawn_in_order<T: Send + 'static>(
+    py: Python<'_>,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Bound<'_, PyAny>> {
+    submit(py, Order::Kept, future, convert)
+}
+
+fn submit<T: Send + 'static>(
+    py: Python<'_>,
+    order: Order,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+    convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Bound<'_, PyAny>> {
     let (event_loop, queue) = LoopQueue::running(py)?;
-    let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
     let waiting = event_loop.call_method0(intern!(py, "create_future"))?;
     let id = queue.register(&waiting);
-    let target = Arc::clone(&queue);
-    let task = runtime.spawn(async move {
+    let (task, registration) = AbortHandle::new_pair();
+    let end = EndTask {
+        queue: Arc::clone(&queue),
+        future: id,
+        task,
+    };
+    waiting.call_method1(intern!(py, "add_done_callback"), (end,))?;
+    let work = async move {
         let outcome = caught(future).await;
-        target.push(Item {
+        queue.push(Item {
             future: Some(id),
             delivery: Box::new(move |py| match outcome {
                 Ok(value) => convert(py, value),
                 Err(error) => Err(to_py(py, &error)),
             }),
         });
-    });
-    let end = EndTask {
-        queue,
-        future: id,
-        task: task.abort_handle(),
     };
-    waiting.call_method1(intern!(py, "add_done_callback"), (end,))?;
-    Ok(waiting)
+    let work = Abortable::new(work, registration).map(drop);
+    match runtime::submit(Box::pin(work), order) {
+        Ok(()) => Ok(waiting),
+        Err(error) => Err(to_py(py, &error)),
+    }
 }
 
 /// Runs `future` on the runtime and waits for it without the interpreter lock; Ctrl-C ends it.

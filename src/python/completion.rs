@@ -21,6 +21,7 @@ use crate::llm::retry::random_bits;
 use crate::python::bridge;
 use crate::python::convert::from_json;
 use crate::python::error::to_py;
+use crate::runtime;
 
 mod options;
 
@@ -47,7 +48,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The connections of this process: a forked child does not use those of its parent.
 fn client() -> Arc<ChatClient> {
     static CLIENT: Mutex<Option<(u32, Arc<ChatClient>)>> = Mutex::new(None);
-    let process = std::process::id();
+    let process = runtime::process();
     let mut client = lock(&CLIENT);
     match &*client {
         Some((owner, client)) if *owner == process => Arc::clone(client),
@@ -378,7 +379,7 @@ impl ChatStream {
         let reader = source.map(|source| Arc::clone(&source.get().0));
         Self {
             reader,
-            process: std::process::id(),
+            process: runtime::process(),
         }
     }
 
@@ -438,7 +439,7 @@ impl ChatStream {
 
 impl ChatStream {
     fn reader(&self, py: Python<'_>) -> PyResult<Option<&Arc<Reader>>> {
-        if self.process == std::process::id() {
+        if self.process == runtime::process() {
             return Ok(self.reader.as_ref());
         }
         Err(to_py(py, &bridge::forked("this stream", self.process)))

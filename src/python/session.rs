@@ -11,12 +11,14 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
+use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::mcp::transport::stdio::{ErrorLog, Process};
 use crate::mcp::{self, CallOptions, Events, Params, PeerError, StdioServerParameters};
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
+use crate::runtime;
 
 /// Adds the classes and functions of this file to the module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -35,7 +37,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 fn same_process(py: Python<'_>, what: &str, owner: u32) -> PyResult<()> {
-    if owner == std::process::id() {
+    if owner == runtime::process() {
         return Ok(());
     }
     Err(to_py(py, &bridge::forked(what, owner)))
@@ -63,7 +65,7 @@ fn open_stdio<'py>(
         maximum_message_bytes,
     };
     let log = error_log(py, errlog)?;
-    let owner = std::process::id();
+    let owner = runtime::process();
     bridge::spawn(
         py,
         async move { mcp::StdioConnection::open(&parameters, log) },
@@ -117,11 +119,15 @@ struct StdioConnection {
 #[pymethods]
 impl StdioConnection {
     /// Ends the server gracefully; ends once, however often it is called.
-    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        same_process(py, "this connection", self.owner)?;
+    ///
+    /// None, and nothing happens, in a forked child: the server is that of the parent.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.owner != runtime::process() {
+            return Ok(None);
+        }
         let process = Arc::clone(&self.process);
         // A task of its own, so that a cancelled close goes on in the background.
-        bridge::spawn(
+        let closing = bridge::spawn(
             py,
             async move {
                 // The task cannot be cancelled, and a panic in it is shown by the runtime.
@@ -129,7 +135,19 @@ impl StdioConnection {
                 Ok(())
             },
             |py, ()| Ok(py.None()),
-        )
+        )?;
+        Ok(Some(closing))
+    }
+}
+
+impl Drop for StdioConnection {
+    fn drop(&mut self) {
+        if self.owner != runtime::process() {
+            // Ending it would use threads and locks that a forked child does not have.
+            let transport = self.transport.get_mut();
+            let transport = transport.unwrap_or_else(PoisonError::into_inner).take();
+            Box::leak(Box::new((Arc::clone(&self.process), transport)));
+        }
     }
 }
 
@@ -180,13 +198,13 @@ impl Session {
         });
         let link = transport.link();
         link.listen(Arc::new(EventsForPython(Arc::downgrade(&listeners))));
-        let runtime = crate::runtime::handle().map_err(|error| to_py(py, &error))?;
+        let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
         let _inside = runtime.enter();
         let core = Arc::new(mcp::Session::start(transport, link));
         Ok(Self {
             core,
             listeners,
-            owner: std::process::id(),
+            owner: runtime::process(),
         })
     }
 
@@ -211,14 +229,20 @@ impl Session {
             None => None,
         };
         let options = CallOptions {
-            timeout: timeout.map(Duration::from_secs_f64),
+            timeout: timeout
+                .map(|limit| Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX)),
             progress,
         };
         let session = Arc::clone(&self.core);
-        bridge::spawn(
+        let answered = method.clone();
+        bridge::spawn_in_order(
             py,
-            async move { session.request(&method, params, options).await },
-            |py, result| Ok(from_json(py, result.as_bytes())?.unbind()),
+            // Boxed inside, so that its memory is taken and given back by a worker.
+            async move { Box::pin(session.request(&method, params, options)).await },
+            move |py, result| match from_json(py, result.as_bytes()) {
+                Ok(decoded) => Ok(decoded.unbind()),
+                Err(failure) => Err(to_py(py, &unreadable(&answered, &failure))),
+            },
         )
     }
 
@@ -233,7 +257,7 @@ impl Session {
         same_process(py, "this session", self.owner)?;
         let params = params.map(to_json).transpose()?;
         let session = Arc::clone(&self.core);
-        bridge::spawn(
+        bridge::spawn_in_order(
             py,
             async move { session.notify(&method, params).await },
             |py, ()| Ok(py.None()),
@@ -241,10 +265,14 @@ impl Session {
     }
 
     /// Ends the session and the server under it; ends once, however often it is called.
-    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        same_process(py, "this session", self.owner)?;
+    ///
+    /// None, and nothing happens, in a forked child: the session is that of the parent.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.owner != runtime::process() {
+            return Ok(None);
+        }
         let session = Arc::clone(&self.core);
-        bridge::spawn(
+        let closing = bridge::spawn(
             py,
             async move {
                 // As in StdioConnection::close.
@@ -252,7 +280,8 @@ impl Session {
                 Ok(())
             },
             |py, ()| Ok(py.None()),
-        )
+        )?;
+        Ok(Some(closing))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -260,6 +289,15 @@ impl Session {
         visit.call(&self.listeners.on_notification)?;
         visit.call(&self.listeners.on_garbage)?;
         visit.call(&self.listeners.on_request)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.owner != runtime::process() {
+            // As for StdioConnection.
+            Box::leak(Box::new(Arc::clone(&self.core)));
+        }
     }
 }
 
@@ -287,6 +325,11 @@ struct Listeners {
 /// Weak, because the service loop must not keep the Python session alive.
 struct EventsForPython(std::sync::Weak<Listeners>);
 
+fn unreadable(method: &str, failure: &PyErr) -> Error {
+    let message = format!("the answer to {method} cannot be read: {failure}");
+    Error::new(ErrorKind::Transport, message)
+}
+
 fn decoded<'py>(py: Python<'py>, params: Option<&RawJson>) -> PyResult<Option<Bound<'py, PyAny>>> {
     params
         .map(|params| from_json(py, params.as_bytes()))
@@ -301,12 +344,18 @@ impl Events for EventsForPython {
         let method = method.to_owned();
         let queue = Arc::clone(&listeners.queue);
         queue.push_event(move |py| {
-            let params = decoded(py, params.as_ref())?;
-            let arguments = (&listeners.on_notification, method, params);
-            listeners
-                .context
-                .call_method1(py, "run", arguments)
-                .map(drop)
+            let context = &listeners.context;
+            let called = match decoded(py, params.as_ref()) {
+                Ok(params) => {
+                    let arguments = (&listeners.on_notification, method, params);
+                    context.call_method1(py, "run", arguments)
+                }
+                Err(failure) => {
+                    let arguments = (&listeners.on_garbage, method, failure.to_string());
+                    context.call_method1(py, "run", arguments)
+                }
+            };
+            called.map(drop)
         });
     }
 
@@ -327,13 +376,23 @@ impl Events for EventsForPython {
 
     fn request(&self, method: &str, params: Option<RawJson>) -> mcp::session::PeerAnswer {
         let (sender, receiver) = oneshot::channel();
-        let refusal = PeerError::method_not_found(method);
+        let refusal = if self.0.strong_count() == 0 {
+            PeerError::method_not_found(method)
+        } else {
+            PeerError::unanswered(method)
+        };
         if let Some(listeners) = self.0.upgrade() {
             let method = method.to_owned();
             let responder = Responder(Mutex::new(Some(sender)));
             let queue = Arc::clone(&listeners.queue);
             queue.push_event(move |py| {
-                let params = decoded(py, params.as_ref())?;
+                let params = match decoded(py, params.as_ref()) {
+                    Ok(params) => params,
+                    Err(failure) => {
+                        responder.send(Err(PeerError::invalid_params(failure.to_string())));
+                        return Ok(());
+                    }
+                };
                 let arguments = (&listeners.on_request, method, params, responder);
                 listeners
                     .context

@@ -3,15 +3,20 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
+use tokio::sync::{mpsc, oneshot};
 
 /// How much of the end is kept for an error.
 const TAIL_BYTES: usize = 4 << 10;
 const TAIL_LINES: usize = 20;
 /// How many pieces wait for a slow reader, such as a stopped terminal, before some are left out.
 const WAITING_PIECES: usize = 256;
+/// How long a server is held up by a log that takes nothing, once, before output is left out.
+const STALL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Where the standard error of a server goes.
 pub enum ErrorLog {
@@ -55,7 +60,7 @@ impl Tail {
     }
 }
 
-/// Reads a standard error until it ends.
+/// Reads a standard error until it ends, and waits until the log has taken it.
 pub(super) async fn forward(mut source: impl AsyncRead + Unpin, log: ErrorLog, tail: Tail) {
     let mut sink = Sink::new(log);
     let mut piece = vec![0; 8 << 10];
@@ -64,17 +69,59 @@ pub(super) async fn forward(mut source: impl AsyncRead + Unpin, log: ErrorLog, t
             break;
         }
         tail.push(&piece[..count]);
-        sink.write(&piece[..count]);
+        sink.write(&piece[..count]).await;
     }
+    sink.finish().await;
 }
 
 enum Sink {
     Discard,
-    Thread(mpsc::SyncSender<Vec<u8>>),
+    Thread(LogThread),
     Lines {
         listener: Box<dyn Fn(String) + Send>,
         rest: Vec<u8>,
     },
+}
+
+/// The thread that writes to a file or terminal.
+struct LogThread {
+    pieces: mpsc::Sender<Vec<u8>>,
+    written: oneshot::Receiver<()>,
+    /// The file takes nothing at the moment: what does not fit in the queue is left out.
+    stalled: bool,
+}
+
+impl LogThread {
+    fn start(mut file: std::fs::File) -> std::io::Result<Self> {
+        let (pieces, mut receiver) = mpsc::channel::<Vec<u8>>(WAITING_PIECES);
+        let (done, written) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("toolbridge-errlog".into());
+        thread.spawn(move || {
+            while let Some(piece) = receiver.blocking_recv() {
+                if file.write_all(&piece).is_err() {
+                    break;
+                }
+            }
+            drop(done);
+        })?;
+        Ok(Self {
+            pieces,
+            written,
+            stalled: false,
+        })
+    }
+
+    /// A slow file holds the server up for a moment; one that takes nothing loses output rather
+    /// than stopping the server.
+    async fn write(&mut self, piece: &[u8]) {
+        let piece = piece.to_vec();
+        if self.stalled {
+            self.stalled = matches!(self.pieces.try_send(piece), Err(TrySendError::Full(_)));
+        } else {
+            let sent = self.pieces.send_timeout(piece, STALL_PATIENCE).await;
+            self.stalled = matches!(sent, Err(SendTimeoutError::Timeout(_)));
+        }
+    }
 }
 
 impl Sink {
@@ -85,30 +132,14 @@ impl Sink {
                 listener,
                 rest: Vec::new(),
             },
-            ErrorLog::File(mut file) => {
-                let (sender, receiver) = mpsc::sync_channel::<Vec<u8>>(WAITING_PIECES);
-                let writer = std::thread::Builder::new().name("toolbridge-errlog".into());
-                let started = writer.spawn(move || {
-                    while let Ok(piece) = receiver.recv() {
-                        if file.write_all(&piece).is_err() {
-                            break;
-                        }
-                    }
-                });
-                if started.is_ok() {
-                    Self::Thread(sender)
-                } else {
-                    Self::Discard
-                }
-            }
+            ErrorLog::File(file) => LogThread::start(file).map_or(Self::Discard, Self::Thread),
         }
     }
 
-    fn write(&mut self, piece: &[u8]) {
+    async fn write(&mut self, piece: &[u8]) {
         match self {
             Self::Discard => {}
-            // A reader that is too slow loses output rather than stopping the server.
-            Self::Thread(sender) => drop(sender.try_send(piece.to_vec())),
+            Self::Thread(thread) => thread.write(piece).await,
             Self::Lines { listener, rest } => {
                 rest.extend_from_slice(piece);
                 // A character may be cut between two pieces: whole ones are handed on.
@@ -122,6 +153,21 @@ impl Sink {
                     listener(String::from_utf8_lossy(&ready).into_owned());
                 }
             }
+        }
+    }
+
+    /// Hands over what is left and waits until it is written, unless the file takes nothing.
+    async fn finish(self) {
+        match self {
+            Self::Thread(thread) if !thread.stalled => {
+                drop(thread.pieces);
+                // The sender is dropped, never used: an error is the sign of the end.
+                let _ = thread.written.await;
+            }
+            Self::Lines { listener, rest } if !rest.is_empty() => {
+                listener(String::from_utf8_lossy(&rest).into_owned());
+            }
+            Self::Discard | Self::Thread(_) | Self::Lines { .. } => {}
         }
     }
 }

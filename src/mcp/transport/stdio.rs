@@ -17,19 +17,22 @@ use rmcp::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::framing::{Frame, Framer};
+use super::framing::{Frame, Framer, answered_id};
 use super::stderr::{Tail, forward};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mcp::config::StdioServerParameters;
 use crate::mcp::session::{Ending, Link};
-use crate::mcp::wire::{Incoming, Outgoing, decode, encode, oversized, progress_token};
+use crate::mcp::wire::{Incoming, Outgoing, decode, encode, oversized, progress_token, unreadable};
 
 pub use super::stderr::ErrorLog;
 
 /// How long a server may take at each step of its end: after its input closes, after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same when this process exits: nobody waits long for that.
+const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the exit status and the last lines of a server that just ended are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How much of a line that is no message is shown.
@@ -47,10 +50,12 @@ pub async fn close_all() {
     let running: Vec<_> = lock(&RUNNING)
         .drain(..)
         .filter_map(|one| one.upgrade())
+        // A forked child inherits the list, not the servers.
+        .filter(|process| process.owner == std::process::id())
         .collect();
     let ends: Vec<_> = running
         .into_iter()
-        .map(|process| tokio::spawn(async move { process.terminate().await }))
+        .map(|process| tokio::spawn(async move { process.end(EXIT_PATIENCE).await }))
         .collect();
     for end in ends {
         // A server that cannot be ended is killed when its handle is dropped.
@@ -64,10 +69,12 @@ pub struct Process {
     /// The command alone: arguments may be secrets.
     name: String,
     group: Option<u32>,
+    /// The process that started it; a forked child of that one must leave it alone.
+    owner: u32,
     outbox: Arc<Outbox>,
     child: tokio::sync::Mutex<Option<Child>>,
     status: Mutex<Option<ExitStatus>>,
-    stderr: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    stderr: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     tail: Tail,
     link: Arc<Link>,
 }
@@ -76,6 +83,10 @@ impl Process {
     /// Closes the input, waits, then SIGTERM, waits, then SIGKILL; whatever the server itself
     /// started and left behind in its process group goes the same way.
     pub async fn terminate(&self) {
+        self.end(PATIENCE).await;
+    }
+
+    async fn end(&self, patience: Duration) {
         let mut slot = self.child.lock().await;
         let Some(mut child) = slot.take() else { return };
         self.link.end(Ending {
@@ -86,9 +97,9 @@ impl Process {
             last_lines: String::new(),
         });
         self.outbox.close();
-        if self.wait(&mut child, PATIENCE).await.is_none() {
+        if self.wait(&mut child, patience).await.is_none() {
             self.signal_group(Signal::Terminate);
-            if self.wait(&mut child, PATIENCE).await.is_none() {
+            if self.wait(&mut child, patience).await.is_none() {
                 self.signal_group(Signal::Kill);
                 // A killed child is reaped here, however long the system takes.
                 *lock(&self.status) = child.wait().await.ok();
@@ -131,6 +142,23 @@ impl Process {
         }
     }
 
+    /// What was waiting to be written will never be: usually because the server has ended, and
+    /// its output tells why; otherwise the calls that it would answer are told here.
+    async fn input_broke(&self) {
+        let mut child = self.child.lock().await;
+        let exited = match child.as_mut() {
+            Some(child) => tokio::time::timeout(LAST_WORDS, child.wait()).await.is_ok(),
+            None => true,
+        };
+        drop(child);
+        if !exited {
+            self.link.end(Ending {
+                what: format!("the MCP server `{}` closed its input", self.name),
+                last_lines: self.tail.lines(),
+            });
+        }
+    }
+
     #[cfg(unix)]
     #[expect(unsafe_code, reason = "std and tokio cannot signal a process group")]
     fn signal_group(&self, signal: Signal) {
@@ -160,6 +188,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.owner != std::process::id() {
+            // Dropping the handle would kill the server of the parent process.
+            Box::leak(Box::new(self.child.get_mut().take()));
+            return;
+        }
+        self.outbox.close();
         if let Some(child) = self.child.get_mut()
             && !matches!(child.try_wait(), Ok(Some(_)))
         {
@@ -183,6 +217,8 @@ pub struct StdioConnection {
     framer: Framer,
     waiting: VecDeque<RxJsonRpcMessage<RoleClient>>,
     limit: usize,
+    /// Gathers the reason once the output has ended.
+    ending: Option<JoinHandle<()>>,
 }
 
 impl StdioConnection {
@@ -217,18 +253,19 @@ impl StdioConnection {
         let tail = Tail::default();
         let reader = tokio::spawn(forward(stderr, log, tail.clone()));
         let outbox = Arc::new(Outbox::default());
-        tokio::spawn(Arc::clone(&outbox).write_waiting());
         outbox.open(stdin);
         let process = Arc::new(Process {
             name: parameters.command.clone(),
             group: child.id(),
-            outbox,
+            owner: std::process::id(),
+            outbox: Arc::clone(&outbox),
             child: tokio::sync::Mutex::new(Some(child)),
             status: Mutex::default(),
             stderr: tokio::sync::Mutex::new(Some(reader)),
             tail,
             link: Arc::default(),
         });
+        tokio::spawn(outbox.write_waiting(Arc::downgrade(&process)));
         let mut running = lock(&RUNNING);
         running.retain(|one| one.strong_count() > 0);
         running.push(Arc::downgrade(&process));
@@ -239,6 +276,7 @@ impl StdioConnection {
             framer: Framer::new(parameters.maximum_message_bytes),
             waiting: VecDeque::new(),
             limit: parameters.maximum_message_bytes,
+            ending: None,
         })
     }
 
@@ -255,25 +293,24 @@ impl StdioConnection {
     fn route(&mut self, frame: Frame) {
         let link = &self.process.link;
         match frame {
-            Frame::Line(line) => match decode(&line) {
-                Ok(messages) => {
-                    for message in messages {
-                        match message {
-                            Incoming::Message(message) => self.waiting.push_back(*message),
-                            Incoming::Notification { method, params } => {
-                                link.notification(&method, params);
+            Frame::Line(line) => {
+                for message in decode(&line) {
+                    match message {
+                        Ok(Incoming::Message(message)) => self.waiting.push_back(*message),
+                        Ok(Incoming::Notification { method, params }) => {
+                            link.notification(&method, params);
+                        }
+                        Err(reason) => {
+                            if let Some(events) = link.events() {
+                                events.garbage(&preview(&line), &reason);
                             }
+                            // The caller of an answer that cannot be read waits for nothing else.
+                            let answer = answered_id(&line).and_then(|id| unreadable(&id, &reason));
+                            self.waiting.extend(answer);
                         }
                     }
                 }
-                Err(reason) => {
-                    if let Some(events) = link.events() {
-                        let preview = String::from_utf8_lossy(&line);
-                        let preview: String = preview.chars().take(PREVIEW_CHARACTERS).collect();
-                        events.garbage(&preview, &reason);
-                    }
-                }
-            },
+            }
             Frame::Oversized { id, bytes } => {
                 let answer = id.and_then(|id| oversized(&id, bytes, self.limit));
                 if answer.is_none()
@@ -286,6 +323,11 @@ impl StdioConnection {
             }
         }
     }
+}
+
+fn preview(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.chars().take(PREVIEW_CHARACTERS).collect()
 }
 
 fn spawn_error(parameters: &StdioServerParameters, cause: io::Error) -> Error {
@@ -306,7 +348,7 @@ fn spawn_error(parameters: &StdioServerParameters, cause: io::Error) -> Error {
             "the command `{command}` of the MCP server may not be executed; is it a program, and is \
              its executable bit set?"
         ),
-        _ => format!("the MCP server `{command}` could not be started"),
+        _ => format!("the MCP server `{command}` could not be started: {cause}"),
     };
     Error::new(ErrorKind::Transport, message).with_source(cause)
 }
@@ -352,9 +394,20 @@ impl Transport<RoleClient> for StdioConnection {
                 },
             }
         }
-        if !self.process.link.has_ended() {
-            let ending = self.process.gather_ending().await;
-            self.process.link.end(ending);
+        // In a task of its own: rmcp drops this future whenever something else happens.
+        let process = &self.process;
+        let ending = self.ending.get_or_insert_with(|| {
+            let process = Arc::clone(process);
+            tokio::spawn(async move {
+                if !process.link.has_ended() {
+                    let ending = process.gather_ending().await;
+                    process.link.end(ending);
+                }
+            })
+        });
+        if !ending.is_finished() {
+            // The task cannot be cancelled, and a panic in it is shown by the runtime.
+            let _ = ending.await;
         }
         None
     }
@@ -382,7 +435,12 @@ impl StdioConnection {
         }
         let mut text = encode(message).map_err(io::Error::other)?;
         text.push(b'\n');
-        self.process.outbox.post(text.into())
+        let posted = self.process.outbox.post(text.into());
+        if posted.is_err() && self.process.outbox.close() {
+            let process = Arc::clone(&self.process);
+            tokio::spawn(async move { process.input_broke().await });
+        }
+        posted
     }
 }
 
@@ -405,11 +463,14 @@ impl Outbox {
         lock(&self.state).stdin = Some(stdin);
     }
 
-    fn close(&self) {
-        self.closed.cancel();
+    /// Drops what waits and closes the pipe; tells whether it was open.
+    fn close(&self) -> bool {
         let mut state = lock(&self.state);
+        let was_open = !self.closed.is_cancelled();
+        self.closed.cancel();
         state.waiting.clear();
         state.stdin = None;
+        was_open
     }
 
     /// Writes at once what the pipe takes at once: most messages never wait for another task.
@@ -440,7 +501,7 @@ impl Outbox {
     }
 
     /// Writes what did not fit, whenever the pipe takes more.
-    async fn write_waiting(self: Arc<Self>) {
+    async fn write_waiting(self: Arc<Self>, process: Weak<Process>) {
         loop {
             tokio::select! {
                 () = self.closed.cancelled() => return,
@@ -452,8 +513,10 @@ impl Outbox {
                     written = stdin.write_all(&piece) => written,
                 };
                 if written.is_err() {
-                    // The end of the output tells every caller; here is nobody to tell.
                     self.close();
+                    if let Some(process) = process.upgrade() {
+                        process.input_broke().await;
+                    }
                     return;
                 }
                 let mut state = lock(&self.state);

@@ -50,7 +50,8 @@ impl Wake {
         std::thread::Builder::new()
             .name("toolbridge-notifier".into())
             .spawn(move || {
-                while receiver.recv().is_ok() {
+                // The last wake-up comes from the end of the queue, which this thread keeps alive.
+                while receiver.recv().is_ok() && !drain.get().0.is_closed() {
                     let told = Python::try_attach(|py| {
                         let event_loop = weak.bind(py).call0()?;
                         // A loop that was closed meanwhile has nobody left to tell.

@@ -13,7 +13,17 @@ from contextlib import suppress
 from toolbridge import _toolbridge
 from toolbridge.exceptions import MCPError
 from toolbridge.mcp import types
-from toolbridge.mcp.client._callbacks import CallbackQueue
+from toolbridge.mcp.client._arguments import (
+    check_number,
+    check_object,
+    check_str,
+    read_page,
+    read_seconds,
+    read_uri,
+    stream_error,
+    type_error,
+)
+from toolbridge.mcp.client._callbacks import CallbackQueue, callback_context
 from toolbridge.mcp.client.stdio import StdioStream
 from toolbridge.objects import Object
 
@@ -90,7 +100,7 @@ class ClientSession:
         """See the class."""
         for name, stream in (("read_stream", read_stream), ("write_stream", write_stream)):
             if not isinstance(stream, StdioStream):
-                raise _stream_error(name, stream)
+                raise stream_error(name, stream)
         callbacks = {
             "sampling_callback": sampling_callback,
             "elicitation_callback": elicitation_callback,
@@ -100,18 +110,18 @@ class ClientSession:
         }
         for name, callback in callbacks.items():
             if callback is not None and not callable(callback):
-                raise _type_error(name, "a function, a coroutine function or None", callback)
+                raise type_error(name, "a function, a coroutine function or None", callback)
         for name, described in (
             ("client_info", client_info),
             ("sampling_capabilities", sampling_capabilities),
         ):
             if described is not None:
-                _check_object(name, described)
+                check_object(name, described)
         if read_stream._connection is not write_stream._connection:
             message = "read_stream and write_stream belong to different connections"
             raise ValueError(message)
         self._connection = read_stream._connection
-        self._timeout = _seconds("read_timeout_seconds", read_timeout_seconds)
+        self._timeout = read_seconds("read_timeout_seconds", read_timeout_seconds)
         self._sampling_callback = sampling_callback
         self._elicitation_callback = elicitation_callback
         self._list_roots_callback = list_roots_callback
@@ -126,7 +136,7 @@ class ClientSession:
 
     async def __aenter__(self) -> Self:
         """Start the session; nothing is sent yet."""
-        self._callbacks = CallbackQueue("callback of the session")
+        self._callbacks = CallbackQueue()
         self._session = _toolbridge.Session(
             self._connection, self._on_notification, self._on_garbage, self._on_request
         )
@@ -258,7 +268,7 @@ class ClientSession:
         Raises:
             MCPError: The server refused.
         """
-        answer = await self._request("tools/list", _page(cursor, params))
+        answer = await self._request("tools/list", read_page(cursor, params))
         return types.ListToolsResult._wrap(answer)
 
     async def call_tool(
@@ -292,9 +302,9 @@ class ClientSession:
             ConnectionClosedError: The connection ended first.
         """
         if type(name) is not str and not isinstance(name, str):
-            raise _type_error("name", "a str", name)
+            raise type_error("name", "a str", name)
         if arguments is not None and not isinstance(arguments, (dict, Object)):
-            raise _type_error("arguments", "a dict or None", arguments)
+            raise type_error("arguments", "a dict or None", arguments)
         params = {"name": name} if arguments is None else {"name": name, "arguments": arguments}
         answer = await self._request(
             "tools/call", params, read_timeout_seconds, progress_callback, meta
@@ -305,7 +315,7 @@ class ClientSession:
         self, cursor: str | None = None, *, params: types.PaginatedRequestParams | None = None
     ) -> types.ListPromptsResult:
         """List one page of the server's prompts; see `list_tools`."""
-        answer = await self._request("prompts/list", _page(cursor, params))
+        answer = await self._request("prompts/list", read_page(cursor, params))
         return types.ListPromptsResult._wrap(answer)
 
     async def get_prompt(
@@ -323,9 +333,9 @@ class ClientSession:
         Raises:
             MCPError: The server refused, as it does for an unknown prompt.
         """
-        _check_str("name", name)
+        check_str("name", name)
         if arguments is not None:
-            _check_object("arguments", arguments)
+            check_object("arguments", arguments)
         params = {"name": name} if arguments is None else {"name": name, "arguments": arguments}
         return types.GetPromptResult._wrap(await self._request("prompts/get", params))
 
@@ -333,14 +343,14 @@ class ClientSession:
         self, cursor: str | None = None, *, params: types.PaginatedRequestParams | None = None
     ) -> types.ListResourcesResult:
         """List one page of the server's resources; see `list_tools`."""
-        answer = await self._request("resources/list", _page(cursor, params))
+        answer = await self._request("resources/list", read_page(cursor, params))
         return types.ListResourcesResult._wrap(answer)
 
     async def list_resource_templates(
         self, cursor: str | None = None, *, params: types.PaginatedRequestParams | None = None
     ) -> types.ListResourceTemplatesResult:
         """List one page of the server's resource templates; see `list_tools`."""
-        answer = await self._request("resources/templates/list", _page(cursor, params))
+        answer = await self._request("resources/templates/list", read_page(cursor, params))
         return types.ListResourceTemplatesResult._wrap(answer)
 
     async def read_resource(self, uri: object) -> types.ReadResourceResult:
@@ -356,19 +366,19 @@ class ClientSession:
             MCPError: The server refused, as it does for an unknown resource.
         """
         return types.ReadResourceResult._wrap(
-            await self._request("resources/read", {"uri": _uri(uri)})
+            await self._request("resources/read", {"uri": read_uri(uri)})
         )
 
     async def subscribe_resource(self, uri: object) -> types.EmptyResult:
         """Ask to be told when a resource changes; the notifications reach ``message_handler``."""
         return types.EmptyResult._wrap(
-            await self._request("resources/subscribe", {"uri": _uri(uri)})
+            await self._request("resources/subscribe", {"uri": read_uri(uri)})
         )
 
     async def unsubscribe_resource(self, uri: object) -> types.EmptyResult:
         """Ask to be told no longer when a resource changes."""
         return types.EmptyResult._wrap(
-            await self._request("resources/unsubscribe", {"uri": _uri(uri)})
+            await self._request("resources/unsubscribe", {"uri": read_uri(uri)})
         )
 
     async def complete(
@@ -390,17 +400,17 @@ class ClientSession:
         Raises:
             MCPError: The server refused.
         """
-        _check_object("ref", ref)
-        _check_object("argument", argument)
+        check_object("ref", ref)
+        check_object("argument", argument)
         params: dict[str, Any] = {"ref": ref, "argument": argument}
         if context_arguments is not None:
-            _check_object("context_arguments", context_arguments)
+            check_object("context_arguments", context_arguments)
             params["context"] = {"arguments": context_arguments}
         return types.CompleteResult._wrap(await self._request("completion/complete", params))
 
     async def set_logging_level(self, level: str) -> types.EmptyResult:
         """Ask for log lines of this level and above: ``"debug"``, ``"info"``, … ``"emergency"``."""
-        _check_str("level", level)
+        check_str("level", level)
         return types.EmptyResult._wrap(await self._request("logging/setLevel", {"level": level}))
 
     # Notifications of the client.
@@ -414,12 +424,12 @@ class ClientSession:
     ) -> None:
         """Report the progress of a request of the server."""
         if not isinstance(progress_token, (str, int)):
-            raise _type_error("progress_token", "a str or an int", progress_token)
-        _check_number("progress", progress)
+            raise type_error("progress_token", "a str or an int", progress_token)
+        check_number("progress", progress)
         if total is not None:
-            _check_number("total", total)
+            check_number("total", total)
         if message is not None:
-            _check_str("message", message)
+            check_str("message", message)
         params = {"progressToken": progress_token, "progress": progress}
         if total is not None:
             params["total"] = total
@@ -448,14 +458,16 @@ class ClientSession:
         meta: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         if meta is not None and not isinstance(meta, (dict, Object)):
-            raise _type_error("meta", "a dict or None", meta)
-        seconds = self._timeout if timeout is None else _seconds("read_timeout_seconds", timeout)
+            raise type_error("meta", "a dict or None", meta)
+        seconds = (
+            self._timeout if timeout is None else read_seconds("read_timeout_seconds", timeout)
+        )
         session = self._session or self._native()
         if progress_callback is None:
             answer = await session.request(method, params, meta, seconds, None)
         else:
             if not callable(progress_callback):
-                raise _type_error("progress_callback", "a function or None", progress_callback)
+                raise type_error("progress_callback", "a function or None", progress_callback)
             answer = await self._request_with_progress(
                 progress_callback, session, method, params, meta, seconds
             )
@@ -478,10 +490,14 @@ class ClientSession:
         meta: dict[str, Any] | None,
         seconds: float | None,
     ) -> object:
-        queue = CallbackQueue("progress callback")
+        queue = self._callbacks
+        if queue is None or not queue.is_running_here():
+            queue = CallbackQueue()
+        context = callback_context()
 
         def listener(report: dict[str, Any]) -> None:
-            queue.put(callback, report.get("progress"), report.get("total"), report.get("message"))
+            arguments = (report.get("progress"), report.get("total"), report.get("message"))
+            queue.put("progress callback", callback, *arguments, context=context)
 
         answer = await session.request(method, params, meta, seconds, listener)
         await queue.drained()
@@ -498,10 +514,10 @@ class ClientSession:
             return
         if method == "notifications/message" and self._logging_callback is not None:
             line = types.LoggingMessageNotificationParams._wrap(params or {})
-            callbacks.put(self._logging_callback, line)
+            callbacks.put("logging callback", self._logging_callback, line)
         if self._message_handler is not None:
             notification = Object._wrap({"method": method, "params": params or {}})
-            callbacks.put(self._message_handler, notification)
+            callbacks.put("message handler", self._message_handler, notification)
 
     def _on_garbage(self, preview: str, reason: str) -> None:
         import logging
@@ -509,7 +525,7 @@ class ClientSession:
         message = f"the MCP server wrote something that is not MCP, skipped: {preview!r} ({reason})"
         logging.getLogger("toolbridge.mcp").warning("%s", message)
         if self._message_handler is not None and self._callbacks is not None:
-            self._callbacks.put(self._message_handler, ValueError(message))
+            self._callbacks.put("message handler", self._message_handler, ValueError(message))
 
     def _on_request(
         self, method: str, params: dict[str, Any] | None, responder: _toolbridge.Responder
@@ -554,70 +570,3 @@ class ClientSession:
 def _is_error_data(outcome: Any) -> bool:
     """Tell an ErrorData, ours or an official one, from a result."""
     return isinstance(outcome, types.ErrorData) or type(outcome).__name__ == "ErrorData"
-
-
-def _page(cursor: str | None, params: types.PaginatedRequestParams | None) -> dict[str, Any] | None:
-    """Turn the two official spellings of a page into the parameters of the request."""
-    if cursor is not None and params is not None:
-        message = "give cursor or params, not both"
-        raise ValueError(message)
-    if params is not None:
-        if not isinstance(params, (dict, Object)) and not hasattr(params, "cursor"):
-            raise _type_error("params", "a PaginatedRequestParams or None", params)
-        cursor = params.get("cursor") if isinstance(params, (dict, Object)) else params.cursor
-    if cursor is None:
-        return None
-    if not isinstance(cursor, str):
-        raise _type_error("cursor", "a str or None", cursor)
-    return {"cursor": cursor}
-
-
-def _seconds(name: str, value: timedelta | float | None) -> float | None:
-    """Read a time limit: seconds, a timedelta or None."""
-    if value is None:
-        return None
-    total = getattr(value, "total_seconds", None)
-    seconds = total() if total is not None else value
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise _type_error(name, "seconds, a timedelta or None", value)
-    if not 0 < seconds < float("inf"):
-        message = f"{name} is {seconds}; it takes a positive number of seconds"
-        raise ValueError(message)
-    return float(seconds)
-
-
-def _stream_error(name: str, found: object) -> TypeError:
-    module = type(found).__module__
-    if module.startswith(("anyio", "mcp.")):
-        hint = "; this is a stream of the official mcp package, for that package's ClientSession"
-    else:
-        hint = ""
-    accepted = "a stream of a toolbridge transport such as toolbridge.mcp.stdio_client"
-    return TypeError(f"{name} takes {accepted}; found {type(found).__name__}{hint}")
-
-
-def _check_str(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise _type_error(name, "a str", value)
-
-
-def _check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _type_error(name, "a number", value)
-
-
-def _check_object(name: str, value: object) -> None:
-    """Take a dict, a value of this package, or a model of the official SDK."""
-    if not isinstance(value, (dict, Object)) and not hasattr(value, "model_dump"):
-        raise _type_error(name, "a dict or a value of toolbridge.mcp.types", value)
-
-
-def _uri(uri: object) -> str:
-    """Take a str, or one of the URL classes, which are no str."""
-    if uri is None or isinstance(uri, (bytes, bool, int, float, list, dict, Object)):
-        raise _type_error("uri", "a str or a URL object", uri)
-    return str(uri)
-
-
-def _type_error(name: str, accepted: str, found: object) -> TypeError:
-    return TypeError(f"{name} takes {accepted}; found {type(found).__name__}")

@@ -7,6 +7,7 @@ process itself is the native module's; this file holds the signatures.
 from __future__ import annotations
 
 from toolbridge import _toolbridge
+from toolbridge.mcp.client._arguments import type_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,25 +74,25 @@ class StdioServerParameters:
     ) -> None:
         """See the class."""
         if not isinstance(command, str):
-            raise _type_error("command", "a str", command)
+            raise type_error("command", "a str", command)
         if not command:
             message = "command is empty; it takes the name or path of the server's executable"
             raise ValueError(message)
         if not isinstance(args, (list, tuple)) or not all(isinstance(one, str) for one in args):
-            raise _type_error("args", "a list of str", args)
+            raise type_error("args", "a list of str", args)
         if env is not None and not (
             hasattr(env, "items")
             and all(isinstance(name, str) and isinstance(env[name], str) for name in env)
         ):
-            raise _type_error("env", "a dict of str to str, or None", env)
+            raise type_error("env", "a dict of str to str, or None", env)
         if cwd is not None and not isinstance(cwd, str) and not hasattr(cwd, "__fspath__"):
-            raise _type_error("cwd", "a path or None", cwd)
+            raise type_error("cwd", "a path or None", cwd)
         for name, value in (
             ("encoding", encoding),
             ("encoding_error_handler", encoding_error_handler),
         ):
             if not isinstance(value, str):
-                raise _type_error(name, "a str", value)
+                raise type_error(name, "a str", value)
         if encoding.lower().replace("_", "-") not in {"utf-8", "utf8"}:
             message = f"encoding is {encoding!r}; MCP messages are UTF-8, so it takes 'utf-8'"
             raise ValueError(message)
@@ -163,15 +164,15 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
         """See the class."""
         if not isinstance(server, StdioServerParameters):
             if not all(hasattr(server, name) for name in ("command", "args", "env", "cwd")):
-                raise _type_error("server", "a StdioServerParameters", server)
+                raise type_error("server", "a StdioServerParameters", server)
             server = StdioServerParameters(server.command, server.args, server.env, server.cwd)
         if isinstance(maximum_message_bytes, bool) or not isinstance(maximum_message_bytes, int):
-            raise _type_error("maximum_message_bytes", "a positive int", maximum_message_bytes)
+            raise type_error("maximum_message_bytes", "a positive int", maximum_message_bytes)
         if maximum_message_bytes < 1:
             message = f"maximum_message_bytes is {maximum_message_bytes}; it takes a positive int"
             raise ValueError(message)
         if errlog is not ... and errlog is not None and not hasattr(errlog, "write"):
-            raise _type_error("errlog", "a text file or None", errlog)
+            raise type_error("errlog", "a text file or None", errlog)
         self._server = server
         self._errlog = errlog
         self._maximum = maximum_message_bytes
@@ -241,7 +242,3 @@ class _LogWriter:
         except Exception:  # noqa: BLE001 - whatever a foreign object raises
             # A file that was closed meanwhile: the log has ended, the session goes on.
             return
-
-
-def _type_error(name: str, accepted: str, found: object) -> TypeError:
-    return TypeError(f"{name} takes {accepted}; found {type(found).__name__}")

@@ -44,9 +44,7 @@ async def ask(session: ClientSession, model: str, options: dict[str, Any]) -> No
 
     messages: list[Any] = [{"role": "user", "content": QUESTION}]
     print(f"\nQuestion: {QUESTION}")
-    response = await toolbridge.acompletion(
-        model=model, messages=messages, tools=tools, **options
-    )
+    response = await toolbridge.acompletion(model=model, messages=messages, tools=tools, **options)
     message = response.choices[0].message
     if not message.tool_calls:
         print(f"\nThe model answered without a tool: {message.content}")

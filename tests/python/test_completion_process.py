@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
+import trustme
 
 import toolbridge
 from scripted_openai import Endpoint, answer, run_script
@@ -18,19 +17,14 @@ QUESTION = [{"role": "user", "content": "Hi"}]
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """An authority and a certificate of it for 127.0.0.1."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("certificates")
     (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n", encoding="utf-8")
-    new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    signed = "-CA authority.pem -CAkey authority.key -CAcreateserial"
-    for command in (
-        f"req -x509 {new_key} -keyout authority.key -out authority.pem -days 30 -subj /CN=authority",
-        f"req {new_key} -keyout server.key -out server.csr -subj /CN=server",
-        f"x509 -req -in server.csr -out server.pem -days 30 {signed} -extfile extensions",
-    ):
-        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    authority = trustme.CA()
+    server = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    server.private_key_pem.write_to_path(folder / "server.key")
+    for part in server.cert_chain_pems:
+        part.write_to_path(folder / "server.pem", append=True)
     return folder
 
 
@@ -50,6 +44,7 @@ class EncryptedEndpoint(Endpoint):
             # The client does not trust the certificate.
             connection.close()
             return
+        self._open.append(encrypted)
         with encrypted:
             super()._serve(encrypted)
 

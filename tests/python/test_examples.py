@@ -19,7 +19,7 @@ def run(example: str, **variables: str) -> str:
     """Run an example in its folder; gives what it printed."""
     environment = {key: value for key, value in os.environ.items() if "OPENAI" not in key}
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(  # noqa: S603 - our own examples
+    done = subprocess.run(
         [sys.executable, "-W", "error", example],
         cwd=EXAMPLES,
         env={**environment, "PATH": search, **variables},

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Two workers keep a slow decode from holding up the pipes; more only adds wake-ups, because the
-/// work between two awaits is microseconds.
-const WORKER_THREADS: usize = 2;
+/// One worker: the work between two awaits is microseconds, and a second one is woken for every
+/// call only to find nothing, which makes a call that is made alone wait longer.
+const WORKER_THREADS: usize = 1;
 
 /// Work that reports its outcome by itself.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;

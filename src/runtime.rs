@@ -121,10 +121,11 @@ fn running<T>(action: impl FnOnce(&Runtime, &mpsc::UnboundedSender<Work>) -> T) 
         submissions,
         process: current,
     };
-    if let State::Running { runtime, .. } = std::mem::replace(&mut *state, started) {
+    let inherited = std::mem::replace(&mut *state, started);
+    if let State::Running { .. } = inherited {
         // A forked child inherits the bookkeeping of threads that it does not have: ending that
-        // runtime would wait for them for ever.
-        Box::leak(Box::new(runtime));
+        // runtime, or closing the queue to it, would wait for them for ever.
+        Box::leak(Box::new(inherited));
     }
     Ok(outcome)
 }

@@ -184,6 +184,8 @@ async def test_a_call_that_is_given_up_is_cancelled_at_the_server(way):
         await one.send_ping()
         if way == "cancel":
             call = asyncio.create_task(one.call_tool("silent"))
+            # The task begins, and then the answer to the ping says that its request has arrived.
+            await asyncio.sleep(0)
             await one.send_ping()
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -242,6 +244,8 @@ async def test_an_answer_after_the_cancellation_is_ignored():
     async with session() as one:
         for _ in range(20):
             call = asyncio.create_task(one.call_tool("silent"))
+            # The task begins, and then the answer to the ping says that its request has arrived.
+            await asyncio.sleep(0)
             await one.send_ping()
             number = (await ask(one, "got"))[-2]["id"]
             late = asyncio.create_task(one.call_tool("answer_others", {"answer": number - 1}))
@@ -269,6 +273,8 @@ async def test_calls_leave_nothing_behind():
         async def burst():
             await asyncio.gather(*(one.call_tool("echo", {"a": 1}) for _ in range(500)))
             calls = [asyncio.create_task(one.call_tool("silent")) for _ in range(20)]
+            # The task begins, and then the answer to the ping says that its request has arrived.
+            await asyncio.sleep(0)
             await one.send_ping()
             for call in calls:
                 call.cancel()
@@ -438,6 +444,8 @@ async def main():
         answers = await asyncio.gather(*(ask(one, "echo", a=n) for n in range(300)))
         assert [answer["a"] for answer in answers] == list(range(300))
         call = asyncio.create_task(one.call_tool("silent"))
+        # The task begins, and then the answer to the ping says that its request has arrived.
+        await asyncio.sleep(0)
         await one.send_ping()
         call.cancel()
         try:

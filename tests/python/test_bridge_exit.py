@@ -91,6 +91,8 @@ def test_sys_exit_inside_a_session_ends_the_server():
             async with session() as one:
                 print(await pid_of(one))
                 waiting = asyncio.create_task(never_answered(one))
+                # The task begins, and then the answer to the ping says that its request has arrived.
+                await asyncio.sleep(0)
                 await one.send_ping()
                 sys.exit(7)
 
@@ -107,6 +109,8 @@ def test_an_exception_inside_a_session_ends_the_server_and_is_the_only_output():
             async with session() as one:
                 print(await pid_of(one))
                 waiting = asyncio.create_task(never_answered(one))
+                # The task begins, and then the answer to the ping says that its request has arrived.
+                await asyncio.sleep(0)
                 await one.send_ping()
                 raise LookupError("from the body")
 
@@ -264,6 +268,8 @@ def test_ctrl_c_in_the_middle_of_a_call_is_a_keyboard_interrupt_and_ends_the_ser
             async def main():
                 async with session() as one:
                     waiting = asyncio.ensure_future(one.call_tool("silent"))
+                    # The task begins, and then the answer to the ping says that its request has arrived.
+                    await asyncio.sleep(0)
                     await one.send_ping()
                     print(await pid_of(one), flush=True)
                     await waiting

@@ -42,6 +42,8 @@ def test_a_session_in_a_forked_child_is_a_clear_error_and_the_parent_goes_on():
             async with session() as one:
                 print(await pid_of(one))
                 waiting = asyncio.ensure_future(one.call_tool("silent"))
+                # The task begins, and then the answer to the ping says that its request has arrived.
+                await asyncio.sleep(0)
                 await one.send_ping()
                 parent = os.getpid()
                 child = os.fork()

@@ -207,6 +207,8 @@ async def test_a_request_of_the_server_is_answered_with_its_own_id(key):
 async def test_a_request_of_the_server_may_have_the_id_of_a_call_in_flight():
     async with session() as one:
         waiting = asyncio.create_task(one.call_tool("silent"))
+        # The task begins, and then the answer to the ping says that its request has arrived.
+        await asyncio.sleep(0)
         await one.send_ping()
         number = next(
             m["id"] for m in await ask(one, "got") if m.get("params", {}).get("name") == "silent"

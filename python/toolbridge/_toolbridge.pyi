@@ -13,9 +13,9 @@ __all__ = [
     "INHERITED_VARIABLES",
     "ChatStream",
     "ChatStreamSource",
+    "Connection",
     "Responder",
     "Session",
-    "StdioConnection",
     "__version__",
     "chat_completion",
     "chat_completion_sync",
@@ -43,20 +43,20 @@ def open_stdio(
     cwd: str | None,
     maximum_message_bytes: int,
     errlog: object | None,
-) -> Future[StdioConnection]: ...
+) -> Future[Connection]: ...
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
 def read_tool_call(call: object) -> tuple[str, Any]: ...
 def tool_arguments(text: str) -> dict[str, Any]: ...
 
 @final
-class StdioConnection:
+class Connection:
     def close(self) -> Future[None] | None: ...
 
 @final
 class Session:
     def __new__(
         cls,
-        connection: StdioConnection,
+        connection: Connection,
         on_notification: Callable[[str, dict[str, Any] | None], object],
         on_garbage: Callable[[str, str], object],
         on_request: Callable[[str, dict[str, Any] | None, Responder], object],

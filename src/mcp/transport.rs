@@ -2,5 +2,6 @@
 //! notifications itself, in wire order.
 
 pub mod framing;
+mod inbox;
 mod stderr;
 pub mod stdio;

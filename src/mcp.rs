@@ -13,4 +13,7 @@ mod wire;
 pub use config::StdioServerParameters;
 pub use connection::{Connection, Terminate};
 pub use session::{CallOptions, Events, Params, PeerError, Session};
+pub use transport::http::{HttpSettings, SessionId, Trust};
+pub use transport::sse::SseConnection;
 pub use transport::stdio::{StdioConnection, close_all};
+pub use transport::streamable_http::StreamableHttpConnection;

@@ -23,7 +23,9 @@ __all__ = [
     "chat_stream_sync",
     "forked",
     "model_provider",
+    "open_sse",
     "open_stdio",
+    "open_streamable_http",
     "read_tool_call",
     "shutdown",
     "tool_arguments",
@@ -44,12 +46,32 @@ def open_stdio(
     maximum_message_bytes: int,
     errlog: object | None,
 ) -> Future[Connection]: ...
+def open_streamable_http(
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    timeout: float | None,
+    read_timeout: float | None,
+    maximum_message_bytes: int,
+    verify: bool | str | list[bytes],
+    cert: str | None,
+    terminate_on_close: bool,
+) -> Future[Connection]: ...
+def open_sse(
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    timeout: float | None,
+    read_timeout: float | None,
+    maximum_message_bytes: int,
+    verify: bool | str | list[bytes],
+    cert: str | None,
+) -> Future[Connection]: ...
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
 def read_tool_call(call: object) -> tuple[str, Any]: ...
 def tool_arguments(text: str) -> dict[str, Any]: ...
 
 @final
 class Connection:
+    def session_id(self) -> str | None: ...
     def close(self) -> Future[None] | None: ...
 
 @final

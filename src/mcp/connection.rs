@@ -1,6 +1,5 @@
 //! An open connection, whatever transport carries it: what a session starts on. Uses `transport`.
 
-use std::future::{Ready, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +8,10 @@ use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
 use crate::mcp::session::Link;
+use crate::mcp::transport::http::SessionId;
+use crate::mcp::transport::sse::SseConnection;
 use crate::mcp::transport::stdio::StdioConnection;
+use crate::mcp::transport::streamable_http::StreamableHttpConnection;
 
 /// Ends a connection gracefully, from wherever and however often it is asked.
 pub trait Terminate: Send + Sync {
@@ -23,6 +25,10 @@ pub trait Terminate: Send + Sync {
 pub enum Connection {
     /// To a child process.
     Stdio(StdioConnection),
+    /// To a server behind Streamable HTTP.
+    StreamableHttp(StreamableHttpConnection),
+    /// To a server behind HTTP+SSE.
+    Sse(SseConnection),
 }
 
 impl Connection {
@@ -30,6 +36,8 @@ impl Connection {
     pub fn link(&self) -> Arc<Link> {
         match self {
             Self::Stdio(connection) => connection.link(),
+            Self::StreamableHttp(connection) => connection.link(),
+            Self::Sse(connection) => connection.link(),
         }
     }
 
@@ -37,6 +45,17 @@ impl Connection {
     pub fn terminator(&self) -> Arc<dyn Terminate> {
         match self {
             Self::Stdio(connection) => connection.process(),
+            Self::StreamableHttp(connection) => connection.endpoint(),
+            Self::Sse(connection) => connection.endpoint(),
+        }
+    }
+
+    /// The id that the server gave the session; a child process gives none.
+    pub fn session_id(&self) -> SessionId {
+        match self {
+            Self::Stdio(_) => SessionId::default(),
+            Self::StreamableHttp(connection) => connection.session_id(),
+            Self::Sse(connection) => connection.session_id(),
         }
     }
 }
@@ -48,15 +67,28 @@ impl Transport<RoleClient> for Connection {
         &mut self,
         message: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        let sent: Ready<_> = ready(match self {
-            Self::Stdio(connection) => connection.post(&message),
-        });
-        sent
+        // Posted here, not in the future: rmcp runs the futures in any order.
+        let posted = match self {
+            Self::Stdio(connection) => connection.post(&message).map(|()| None),
+            Self::StreamableHttp(connection) => connection.post(&message),
+            Self::Sse(connection) => connection.post(&message),
+        };
+        async move {
+            let Some(delivery) = posted? else {
+                return Ok(());
+            };
+            match delivery.await {
+                Ok(outcome) => outcome.map_err(io::Error::other),
+                Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         match self {
             Self::Stdio(connection) => connection.receive().await,
+            Self::StreamableHttp(connection) => connection.receive().await,
+            Self::Sse(connection) => connection.receive().await,
         }
     }
 

@@ -106,16 +106,18 @@ fn owned_file(_descriptor: i32) -> ErrorLog {
 
 /// An open connection, before a session uses it and after.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
-struct Connection {
+pub(super) struct Connection {
     terminator: Arc<dyn Terminate>,
+    session_id: mcp::SessionId,
     transport: Mutex<Option<mcp::Connection>>,
     owner: u32,
 }
 
 impl Connection {
-    fn new(connection: mcp::Connection, owner: u32) -> Self {
+    pub(super) fn new(connection: mcp::Connection, owner: u32) -> Self {
         Self {
             terminator: connection.terminator(),
+            session_id: connection.session_id(),
             transport: Mutex::new(Some(connection)),
             owner,
         }
@@ -124,6 +126,11 @@ impl Connection {
 
 #[pymethods]
 impl Connection {
+    /// The id that the server gave the session, or None.
+    fn session_id(&self) -> Option<String> {
+        self.session_id.get()
+    }
+
     /// Ends the connection gracefully; ends once, however often it is called.
     ///
     /// None, and nothing happens, in a forked child: the connection is that of the parent.

@@ -48,7 +48,12 @@ impl Inbox {
 
     /// Takes the text of one message, or of a batch.
     pub(super) fn text(&mut self, text: &Bytes) {
-        for message in decode(text) {
+        self.messages(text, decode(text));
+    }
+
+    /// Takes what was decoded from a text.
+    pub(super) fn messages(&mut self, text: &Bytes, decoded: Vec<Result<Incoming, String>>) {
+        for message in decoded {
             match message {
                 Ok(Incoming::Message(message)) => self.waiting.push_back(*message),
                 Ok(Incoming::Notification { method, params }) => {
@@ -64,6 +69,11 @@ impl Inbox {
                 }
             }
         }
+    }
+
+    /// Takes an answer that this side makes up because none will come.
+    pub(super) fn answer(&mut self, answer: RxJsonRpcMessage<RoleClient>) {
+        self.waiting.push_back(answer);
     }
 
     fn oversized(&mut self, id: Option<String>, bytes: usize) {

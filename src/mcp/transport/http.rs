@@ -2,7 +2,7 @@
 //! shown as their origin alone, headers never.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -91,7 +91,8 @@ impl SessionId {
 
 /// The client of one connection.
 pub(super) struct HttpClient {
-    client: reqwest::Client,
+    /// None once the connection was closed, so that no idle socket outlives it.
+    client: Mutex<Option<reqwest::Client>>,
     pub(super) url: Url,
     headers: HeaderMap,
     /// What errors call the server.
@@ -146,7 +147,7 @@ impl HttpClient {
         }
         let url = probe.url().clone();
         Ok(Self {
-            client,
+            client: Mutex::new(Some(client)),
             origin: url.origin().ascii_serialization(),
             url,
             headers,
@@ -154,6 +155,15 @@ impl HttpClient {
             read_timeout: settings.read_timeout,
             limit: settings.maximum_message_bytes,
         })
+    }
+
+    fn client(&self) -> MutexGuard<'_, Option<reqwest::Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the sockets that are idle; those in use close with their exchanges.
+    pub(super) fn close(&self) {
+        *self.client() = None;
     }
 
     /// A request with the headers of the settings; `accept` replaces theirs.
@@ -183,7 +193,14 @@ impl HttpClient {
         what: &str,
         limit: Option<Duration>,
     ) -> Result<Response, Undelivered> {
-        let answer = within(limit, self.client.execute(request))
+        let client = self.client().clone();
+        let Some(client) = client else {
+            return Err(Undelivered::new(format!(
+                "the connection to the MCP server at {} was closed, so {what} was not sent",
+                self.origin
+            )));
+        };
+        let answer = within(limit, client.execute(request))
             .await
             .ok_or_else(|| self.silent(what, limit))?
             .map_err(|cause| self.unreachable(what, &cause))?;

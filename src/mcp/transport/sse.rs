@@ -180,6 +180,7 @@ impl Terminate for Endpoint {
             });
             // The stream goes with the exchanges, and is the whole of the connection.
             self.closed.cancel();
+            self.http.close();
         })
     }
 }

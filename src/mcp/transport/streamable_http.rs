@@ -150,6 +150,7 @@ impl Endpoint {
                 .send(request, "the end of the session", Some(limit))
                 .await;
         }
+        self.http.close();
     }
 
     /// The headers that tie a message to the session.

@@ -23,6 +23,8 @@ const REFUSAL_BYTES: usize = 64 << 10;
 const SNIPPET_CHARACTERS: usize = 500;
 /// How long the body of a refusal is waited for.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the rest of an answer that says nothing may take.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
@@ -271,6 +273,12 @@ impl HttpClient {
             status: Some(status.as_u16()),
             body: Some(body),
         }
+    }
+
+    /// Reads what nobody asked for to its end, so that the connection can be used again.
+    pub(super) async fn drain(&self, answer: Response, what: &str) {
+        // One that does not end soon is dropped, and its connection with it.
+        let _ = within(Some(DRAIN_PATIENCE), self.body(answer, what)).await;
     }
 
     /// The whole body of an answer.

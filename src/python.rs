@@ -7,6 +7,7 @@ mod convert;
 mod error;
 mod session;
 mod tools;
+mod transports;
 
 use std::time::Duration;
 
@@ -36,5 +37,6 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     completion::register(module)?;
     session::register(module)?;
     tools::register(module)?;
+    transports::register(module)?;
     Ok(())
 }

@@ -13,9 +13,9 @@ __all__ = [
     "INHERITED_VARIABLES",
     "ChatStream",
     "ChatStreamSource",
+    "Connection",
     "Responder",
     "Session",
-    "StdioConnection",
     "__version__",
     "chat_completion",
     "chat_completion_sync",
@@ -23,7 +23,9 @@ __all__ = [
     "chat_stream_sync",
     "forked",
     "model_provider",
+    "open_sse",
     "open_stdio",
+    "open_streamable_http",
     "read_tool_call",
     "shutdown",
     "tool_arguments",
@@ -43,20 +45,40 @@ def open_stdio(
     cwd: str | None,
     maximum_message_bytes: int,
     errlog: object | None,
-) -> Future[StdioConnection]: ...
+) -> Future[Connection]: ...
+def open_streamable_http(
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    timeout: float | None,
+    read_timeout: float | None,
+    maximum_message_bytes: int,
+    verify: bool | str | list[bytes],
+    cert: str | None,
+    terminate_on_close: bool,
+) -> Future[Connection]: ...
+def open_sse(
+    url: str,
+    headers: Sequence[tuple[str, str]],
+    timeout: float | None,
+    read_timeout: float | None,
+    maximum_message_bytes: int,
+    verify: bool | str | list[bytes],
+    cert: str | None,
+) -> Future[Connection]: ...
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
 def read_tool_call(call: object) -> tuple[str, Any]: ...
 def tool_arguments(text: str) -> dict[str, Any]: ...
 
 @final
-class StdioConnection:
+class Connection:
+    def session_id(self) -> str | None: ...
     def close(self) -> Future[None] | None: ...
 
 @final
 class Session:
     def __new__(
         cls,
-        connection: StdioConnection,
+        connection: Connection,
         on_notification: Callable[[str, dict[str, Any] | None], object],
         on_garbage: Callable[[str, str], object],
         on_request: Callable[[str, dict[str, Any] | None, Responder], object],

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::mcp::wire::{DROPPED_CODE, IncomingParams, Outgoing};
+use crate::mcp::wire::{DROPPED_CODE, IncomingParams, Outgoing, Undelivered};
 
 /// Called with the parameters of each progress notification of one request, in wire order.
 pub type ProgressListener = Arc<dyn Fn(RawJson) + Send + Sync>;
@@ -416,6 +416,9 @@ impl Session {
         match failure {
             ServiceError::McpError(answer) => peer_error(method, &answer),
             ServiceError::TransportSend(cause) => {
+                if let Some(reason) = undelivered(cause.error.as_ref()) {
+                    return error_of_text(method, &reason.text());
+                }
                 // A pipe breaks before the reason is known: the transport is about to tell it.
                 let ended = self.link.ended.cancelled();
                 if tokio::time::timeout(REASON_PATIENCE, ended).await.is_ok() {
@@ -440,6 +443,17 @@ const REQUEST_TIMEOUT_CODE: i64 = -32_001;
 
 /// The error of an error answer, whose whole text travels in `data`.
 fn peer_error(method: &str, answer: &ErrorData) -> Error {
+    let text = answer.data.as_ref().and_then(Value::as_str);
+    error_of_text(method, text.unwrap_or_default())
+}
+
+/// Why a transport that knows the reason could not send.
+fn undelivered<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Undelivered> {
+    let outer = cause.downcast_ref::<std::io::Error>()?;
+    outer.get_ref()?.downcast_ref()
+}
+
+fn error_of_text(method: &str, text: &str) -> Error {
     #[derive(Deserialize)]
     struct Wire<'a> {
         #[serde(default)]
@@ -449,11 +463,6 @@ fn peer_error(method: &str, answer: &ErrorData) -> Error {
         #[serde(borrow, default)]
         data: Option<&'a serde_json::value::RawValue>,
     }
-    let text = answer
-        .data
-        .as_ref()
-        .and_then(Value::as_str)
-        .unwrap_or_default();
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         return Error::new(
             ErrorKind::Mcp,
@@ -469,9 +478,22 @@ fn peer_error(method: &str, answer: &ErrorData) -> Error {
         .unwrap_or_else(|| format!("the MCP server refused {method} without a reason"));
     Error::new(kind, message).map_context(|context| {
         context.rpc_code = wire.code;
+        if kind == ErrorKind::Transport {
+            context.status = wire.data.and_then(|data| status_of(data.get()));
+        }
         context.rpc_data = wire.data.map(|data| data.get().to_owned());
         context.body = Some(text.to_owned());
     })
+}
+
+fn status_of(data: &str) -> Option<u16> {
+    #[derive(Deserialize)]
+    struct Data {
+        status: u16,
+    }
+    serde_json::from_str::<Data>(data)
+        .ok()
+        .map(|data| data.status)
 }
 
 /// Cleans up after a call, however it ends: a call that was given up is cancelled at the peer.

@@ -165,6 +165,60 @@ pub(crate) fn unreadable(id: &str, reason: &str) -> Option<RxJsonRpcMessage<Role
     Some(failure(id, &text.to_string()))
 }
 
+/// A message that the transport could not carry, or whose answer it could not get.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Undelivered {
+    /// The sentence.
+    pub(crate) message: String,
+    /// The HTTP status, if the peer gave one.
+    pub(crate) status: Option<u16>,
+    /// The beginning of what the peer said instead.
+    pub(crate) body: Option<String>,
+}
+
+impl Undelivered {
+    /// Without a status or a body.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            status: None,
+            body: None,
+        }
+    }
+
+    /// The text of an error answer that carries all of it.
+    pub(crate) fn text(&self) -> String {
+        let mut text = serde_json::json!({ "code": DROPPED_CODE, "message": self.message });
+        if let Some(status) = self.status {
+            text["data"] = serde_json::json!({ "status": status, "body": self.body });
+        }
+        text.to_string()
+    }
+
+    /// The answer that the caller of a request gets instead of one from the peer.
+    pub(crate) fn answer(&self, id: RequestId) -> RxJsonRpcMessage<RoleClient> {
+        failure(id, &self.text())
+    }
+}
+
+/// Whether one of the messages answers a request.
+pub(crate) fn holds_answer(messages: &[Result<Incoming, String>], wanted: &RequestId) -> bool {
+    messages.iter().any(|message| match message {
+        Ok(Incoming::Message(message)) => answered(message) == Some(wanted),
+        _ => false,
+    })
+}
+
+/// The request that a message answers.
+pub(crate) fn answered(message: &RxJsonRpcMessage<RoleClient>) -> Option<&RequestId> {
+    match message {
+        JsonRpcMessage::Response(response) => Some(&response.id),
+        JsonRpcMessage::Error(error) => error.id.as_ref(),
+        _ => None,
+    }
+}
+
 /// The code of an error that this side made because it could not take an answer.
 pub(crate) const DROPPED_CODE: i64 = -32_090;
 

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
-use crate::mcp::transport::stdio::{ErrorLog, Process};
-use crate::mcp::{self, CallOptions, Events, Params, PeerError, StdioServerParameters};
+use crate::mcp::transport::stdio::ErrorLog;
+use crate::mcp::{self, CallOptions, Events, Params, PeerError, StdioServerParameters, Terminate};
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
@@ -22,7 +22,7 @@ use crate::runtime;
 
 /// Adds the classes and functions of this file to the module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<StdioConnection>()?;
+    module.add_class::<Connection>()?;
     module.add_class::<Session>()?;
     module.add_class::<Responder>()?;
     module.add_function(wrap_pyfunction!(open_stdio, module)?)?;
@@ -43,7 +43,7 @@ fn same_process(py: Python<'_>, what: &str, owner: u32) -> PyResult<()> {
     Err(to_py(py, &bridge::forked(what, owner)))
 }
 
-/// Starts a server; the future gives its `StdioConnection`.
+/// Starts a server; the future gives its `Connection`.
 ///
 /// `errlog` is an owned file descriptor, a function that takes text, or None.
 #[pyfunction]
@@ -70,11 +70,7 @@ fn open_stdio<'py>(
         py,
         async move { mcp::StdioConnection::open(&parameters, log) },
         move |py, connection| {
-            let connection = StdioConnection {
-                process: connection.process(),
-                transport: Mutex::new(Some(connection)),
-                owner,
-            };
+            let connection = Connection::new(mcp::Connection::Stdio(connection), owner);
             Ok(connection.into_pyobject(py)?.into_any().unbind())
         },
     )
@@ -108,30 +104,47 @@ fn owned_file(_descriptor: i32) -> ErrorLog {
     ErrorLog::Discard
 }
 
-/// A started server, before a session uses it and after.
+/// An open connection, before a session uses it and after.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
-struct StdioConnection {
-    process: Arc<Process>,
-    transport: Mutex<Option<mcp::StdioConnection>>,
+pub(super) struct Connection {
+    terminator: Arc<dyn Terminate>,
+    session_id: mcp::SessionId,
+    transport: Mutex<Option<mcp::Connection>>,
     owner: u32,
 }
 
+impl Connection {
+    pub(super) fn new(connection: mcp::Connection, owner: u32) -> Self {
+        Self {
+            terminator: connection.terminator(),
+            session_id: connection.session_id(),
+            transport: Mutex::new(Some(connection)),
+            owner,
+        }
+    }
+}
+
 #[pymethods]
-impl StdioConnection {
-    /// Ends the server gracefully; ends once, however often it is called.
+impl Connection {
+    /// The id that the server gave the session, or None.
+    fn session_id(&self) -> Option<String> {
+        self.session_id.get()
+    }
+
+    /// Ends the connection gracefully; ends once, however often it is called.
     ///
-    /// None, and nothing happens, in a forked child: the server is that of the parent.
+    /// None, and nothing happens, in a forked child: the connection is that of the parent.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if self.owner != runtime::process() {
             return Ok(None);
         }
-        let process = Arc::clone(&self.process);
+        let terminator = Arc::clone(&self.terminator);
         // A task of its own, so that a cancelled close goes on in the background.
         let closing = bridge::spawn(
             py,
             async move {
                 // The task cannot be cancelled, and a panic in it is shown by the runtime.
-                let _ = tokio::spawn(async move { process.terminate().await }).await;
+                let _ = tokio::spawn(async move { terminator.terminate().await }).await;
                 Ok(())
             },
             |py, ()| Ok(py.None()),
@@ -140,13 +153,13 @@ impl StdioConnection {
     }
 }
 
-impl Drop for StdioConnection {
+impl Drop for Connection {
     fn drop(&mut self) {
         if self.owner != runtime::process() {
             // Ending it would use threads and locks that a forked child does not have.
             let transport = self.transport.get_mut();
             let transport = transport.unwrap_or_else(PoisonError::into_inner).take();
-            Box::leak(Box::new((Arc::clone(&self.process), transport)));
+            Box::leak(Box::new((Arc::clone(&self.terminator), transport)));
         }
     }
 }
@@ -167,7 +180,7 @@ impl Session {
     #[new]
     fn new(
         py: Python<'_>,
-        connection: &Bound<'_, StdioConnection>,
+        connection: &Bound<'_, Connection>,
         on_notification: Py<PyAny>,
         on_garbage: Py<PyAny>,
         on_request: Py<PyAny>,
@@ -182,7 +195,7 @@ impl Session {
             .take();
         let Some(transport) = transport else {
             return Err(PyRuntimeError::new_err(
-                "these streams are in use by another session; open new ones with stdio_client",
+                "these streams are in use by another session; open new ones with the transport",
             ));
         };
         let context = py
@@ -275,7 +288,7 @@ impl Session {
         let closing = bridge::spawn(
             py,
             async move {
-                // As in StdioConnection::close.
+                // As in Connection::close.
                 let _ = tokio::spawn(async move { session.close().await }).await;
                 Ok(())
             },
@@ -295,7 +308,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if self.owner != runtime::process() {
-            // As for StdioConnection.
+            // As for Connection.
             Box::leak(Box::new(Arc::clone(&self.core)));
         }
     }

@@ -8,7 +8,8 @@ use toolbridge::json::RawJson;
 use toolbridge::mcp::session::PeerAnswer;
 use toolbridge::mcp::transport::stdio::ErrorLog;
 use toolbridge::mcp::{
-    CallOptions, Events, Params, PeerError, Session, StdioConnection, StdioServerParameters,
+    CallOptions, Connection, Events, Params, PeerError, Session, StdioConnection,
+    StdioServerParameters,
 };
 
 const SERVER: &str = r#"
@@ -89,7 +90,8 @@ fn open_with(parameters: &StdioServerParameters) -> (Arc<Session>, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
     let link = connection.link();
     assert!(link.listen(Arc::clone(&heard) as Arc<dyn Events>));
-    (Arc::new(Session::start(connection, link)), heard)
+    let session = Session::start(Connection::Stdio(connection), link);
+    (Arc::new(session), heard)
 }
 
 fn open() -> (Arc<Session>, Arc<Heard>) {

@@ -133,8 +133,8 @@ def test_a_child_that_exits_normally_leaves_the_server_of_its_parent_alone():
                 await late.initialize()
                 assert await ask(late, "echo", b=2) == {"b": 2}
 
-        from toolbridge.mcp.client.stdio import StdioStream
-        streams = StdioStream(unused._connection), StdioStream(unused._connection)
+        from toolbridge.mcp.client._streams import TransportStream
+        streams = TransportStream(unused._connection), TransportStream(unused._connection)
         loop.run_until_complete(still_there())
         loop.run_until_complete(one.aclose())
         loop.close()

@@ -11,7 +11,7 @@ import pytest
 from servers.sessions import ask, pid_of, process_state, scripted, session
 from toolbridge import ConnectionClosedError
 from toolbridge.mcp import ClientSession, stdio_client
-from toolbridge.mcp.client.stdio import StdioStream
+from toolbridge.mcp.client._streams import TransportStream
 
 
 class Opened:
@@ -232,4 +232,4 @@ async def test_a_session_that_nobody_keeps_is_collected():
 
 
 def test_a_stream_has_no_methods_of_its_own():
-    assert [name for name in vars(StdioStream) if not name.startswith("_")] == []
+    assert [name for name in vars(TransportStream) if not name.startswith("_")] == []

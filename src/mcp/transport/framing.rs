@@ -94,9 +94,9 @@ pub fn answered_id(line: &[u8]) -> Option<String> {
     skipped.answered_id()
 }
 
-/// Reads past a line that is too large to keep, and remembers its top-level `id`.
+/// Reads past a message that is too large to keep, and remembers its top-level `id`.
 #[derive(Debug, Default)]
-struct Skipped {
+pub(super) struct Skipped {
     bytes: usize,
     depth: usize,
     in_string: bool,
@@ -114,7 +114,7 @@ struct Skipped {
 const LONGEST_ID: usize = 1024;
 
 impl Skipped {
-    fn read(&mut self, piece: &[u8]) {
+    pub(super) fn read(&mut self, piece: &[u8]) {
         self.bytes += piece.len();
         for &byte in piece {
             self.byte(byte);
@@ -168,7 +168,7 @@ impl Skipped {
         (!id.is_empty()).then(|| id.to_owned())
     }
 
-    fn into_frame(self) -> Frame {
+    pub(super) fn into_frame(self) -> Frame {
         Frame::Oversized {
             bytes: self.bytes,
             id: self.answered_id(),

@@ -2,7 +2,6 @@
 //! graceful end that leaves neither orphan nor zombie.
 
 use std::collections::VecDeque;
-use std::future::{Ready, ready};
 use std::io;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
@@ -11,21 +10,20 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use rmcp::model::{ClientRequest, JsonRpcMessage};
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
-use rmcp::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::framing::{Frame, Framer, answered_id};
+use super::framing::Framer;
+use super::inbox::{Inbox, outgoing_text};
 use super::stderr::{Tail, forward};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mcp::config::StdioServerParameters;
+use crate::mcp::connection::Terminate;
 use crate::mcp::session::{Ending, Link};
-use crate::mcp::wire::{Incoming, Outgoing, decode, encode, oversized, progress_token, unreadable};
 
 pub use super::stderr::ErrorLog;
 
@@ -35,8 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the exit status and the last lines of a server that just ended are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How much of a line that is no message is shown.
-const PREVIEW_CHARACTERS: usize = 200;
 
 /// The servers that run, for the end of the process.
 static RUNNING: Mutex<Vec<Weak<Process>>> = Mutex::new(Vec::new());
@@ -79,13 +75,15 @@ pub struct Process {
     link: Arc<Link>,
 }
 
+impl Terminate for Process {
+    fn terminate(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.end(PATIENCE))
+    }
+}
+
 impl Process {
     /// Closes the input, waits, then SIGTERM, waits, then SIGKILL; whatever the server itself
     /// started and left behind in its process group goes the same way.
-    pub async fn terminate(&self) {
-        self.end(PATIENCE).await;
-    }
-
     async fn end(&self, patience: Duration) {
         let mut slot = self.child.lock().await;
         let Some(mut child) = slot.take() else { return };
@@ -215,8 +213,7 @@ pub struct StdioConnection {
     process: Arc<Process>,
     stdout: ChildStdout,
     framer: Framer,
-    waiting: VecDeque<RxJsonRpcMessage<RoleClient>>,
-    limit: usize,
+    inbox: Inbox,
     /// Gathers the reason once the output has ended.
     ending: Option<JoinHandle<()>>,
 }
@@ -252,6 +249,7 @@ impl StdioConnection {
         enlarge_pipe(&stdout);
         let tail = Tail::default();
         let reader = tokio::spawn(forward(stderr, log, tail.clone()));
+        let link = Arc::<Link>::default();
         let outbox = Arc::new(Outbox::default());
         outbox.open(stdin);
         let process = Arc::new(Process {
@@ -263,7 +261,7 @@ impl StdioConnection {
             status: Mutex::default(),
             stderr: tokio::sync::Mutex::new(Some(reader)),
             tail,
-            link: Arc::default(),
+            link: Arc::clone(&link),
         });
         tokio::spawn(outbox.write_waiting(Arc::downgrade(&process)));
         let mut running = lock(&RUNNING);
@@ -274,8 +272,7 @@ impl StdioConnection {
             process,
             stdout,
             framer: Framer::new(parameters.maximum_message_bytes),
-            waiting: VecDeque::new(),
-            limit: parameters.maximum_message_bytes,
+            inbox: Inbox::new(link, parameters.maximum_message_bytes),
             ending: None,
         })
     }
@@ -289,45 +286,6 @@ impl StdioConnection {
     pub fn process(&self) -> Arc<Process> {
         Arc::clone(&self.process)
     }
-
-    fn route(&mut self, frame: Frame) {
-        let link = &self.process.link;
-        match frame {
-            Frame::Line(line) => {
-                for message in decode(&line) {
-                    match message {
-                        Ok(Incoming::Message(message)) => self.waiting.push_back(*message),
-                        Ok(Incoming::Notification { method, params }) => {
-                            link.notification(&method, params);
-                        }
-                        Err(reason) => {
-                            if let Some(events) = link.events() {
-                                events.garbage(&preview(&line), &reason);
-                            }
-                            // The caller of an answer that cannot be read waits for nothing else.
-                            let answer = answered_id(&line).and_then(|id| unreadable(&id, &reason));
-                            self.waiting.extend(answer);
-                        }
-                    }
-                }
-            }
-            Frame::Oversized { id, bytes } => {
-                let answer = id.and_then(|id| oversized(&id, bytes, self.limit));
-                if answer.is_none()
-                    && let Some(events) = link.events()
-                {
-                    let reason = format!("{bytes} bytes, more than the {} accepted", self.limit);
-                    events.garbage("a message without an id", &reason);
-                }
-                self.waiting.extend(answer);
-            }
-        }
-    }
-}
-
-fn preview(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    text.chars().take(PREVIEW_CHARACTERS).collect()
 }
 
 fn spawn_error(parameters: &StdioServerParameters, cause: io::Error) -> Error {
@@ -366,30 +324,21 @@ fn enlarge_pipe(stdout: &ChildStdout) {
 #[cfg(not(target_os = "linux"))]
 fn enlarge_pipe(_stdout: &ChildStdout) {}
 
-impl Transport<RoleClient> for StdioConnection {
-    type Error = io::Error;
-
-    fn send(
-        &mut self,
-        message: TxJsonRpcMessage<RoleClient>,
-    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
-        let sent: Ready<_> = ready(self.post(&message));
-        sent
-    }
-
-    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+impl StdioConnection {
+    /// The next message; None once the output has ended.
+    pub(crate) async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         loop {
-            if let Some(message) = self.waiting.pop_front() {
+            if let Some(message) = self.inbox.next_message() {
                 return Some(message);
             }
             if let Some(frame) = self.framer.next_frame() {
-                self.route(frame);
+                self.inbox.frame(frame);
                 continue;
             }
             match self.stdout.read_buf(self.framer.space()).await {
                 Ok(count) if count > 0 => {}
                 _ => match self.framer.finish() {
-                    Some(frame) => self.route(frame),
+                    Some(frame) => self.inbox.frame(frame),
                     None => break,
                 },
             }
@@ -412,28 +361,9 @@ impl Transport<RoleClient> for StdioConnection {
         None
     }
 
-    async fn close(&mut self) -> Result<(), io::Error> {
-        self.process.terminate().await;
-        Ok(())
-    }
-}
-
-impl StdioConnection {
     /// Puts a message on the wire, or in the queue for it, before anything that is sent later.
-    fn post(&self, message: &TxJsonRpcMessage<RoleClient>) -> io::Result<()> {
-        if let JsonRpcMessage::Request(request) = message
-            && let ClientRequest::CustomRequest(custom) = &request.request
-            && let Some(Outgoing {
-                progress: Some(listener),
-                ..
-            }) = custom.extensions.get()
-            && let Some(token) = progress_token(custom)
-        {
-            self.process
-                .link
-                .register_progress(token, Arc::clone(listener));
-        }
-        let mut text = encode(message).map_err(io::Error::other)?;
+    pub(crate) fn post(&self, message: &TxJsonRpcMessage<RoleClient>) -> io::Result<()> {
+        let mut text = outgoing_text(&self.process.link, message).map_err(io::Error::other)?;
         text.push(b'\n');
         let posted = self.process.outbox.post(text.into());
         if posted.is_err() && self.process.outbox.close() {

@@ -24,7 +24,7 @@ from toolbridge.mcp.client._arguments import (
     type_error,
 )
 from toolbridge.mcp.client._callbacks import CallbackQueue, callback_context
-from toolbridge.mcp.client.stdio import StdioStream
+from toolbridge.mcp.client._streams import TransportStream
 from toolbridge.objects import Object
 
 TYPE_CHECKING = False
@@ -85,8 +85,8 @@ class ClientSession:
 
     def __init__(
         self,
-        read_stream: StdioStream,
-        write_stream: StdioStream,
+        read_stream: TransportStream,
+        write_stream: TransportStream,
         read_timeout_seconds: timedelta | float | None = None,
         sampling_callback: Callable[..., Any] | None = None,
         elicitation_callback: Callable[..., Any] | None = None,
@@ -99,7 +99,7 @@ class ClientSession:
     ) -> None:
         """See the class."""
         for name, stream in (("read_stream", read_stream), ("write_stream", write_stream)):
-            if not isinstance(stream, StdioStream):
+            if not isinstance(stream, TransportStream):
                 raise stream_error(name, stream)
         callbacks = {
             "sampling_callback": sampling_callback,

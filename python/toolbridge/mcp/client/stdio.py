@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from toolbridge import _toolbridge
 from toolbridge.mcp.client._arguments import type_error
+from toolbridge.mcp.client._streams import TransportStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,19 +122,6 @@ class StdioServerParameters:
         return hash((self.command, tuple(self.args), str(self.cwd)))
 
 
-class StdioStream:
-    """One direction of an open stdio connection; what `stdio_client` gives two of.
-
-    It has no methods: it is handed to ``ClientSession``.
-    """
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: _toolbridge.StdioConnection) -> None:
-        """Wrap the native connection."""
-        self._connection = connection
-
-
 class stdio_client:  # noqa: N801 - the official name of this context manager
     """Start a server and connect to it; an asynchronous context manager of ``(read, write)``.
 
@@ -176,9 +164,9 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
         self._server = server
         self._errlog = errlog
         self._maximum = maximum_message_bytes
-        self._connection: _toolbridge.StdioConnection | None = None
+        self._connection: _toolbridge.Connection | None = None
 
-    async def __aenter__(self) -> tuple[StdioStream, StdioStream]:
+    async def __aenter__(self) -> tuple[TransportStream, TransportStream]:
         """Start the server."""
         from os import fspath
 
@@ -195,7 +183,7 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
             self._maximum,
             _native_errlog(self._errlog),
         )
-        return StdioStream(self._connection), StdioStream(self._connection)
+        return TransportStream(self._connection), TransportStream(self._connection)
 
     async def __aexit__(
         self,

@@ -1,0 +1,113 @@
+//! What a peer said, on its way to the session: answers and requests wait for rmcp's loop,
+//! notifications go to their listeners at once, in wire order. Shared by every transport.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rmcp::model::{ClientRequest, JsonRpcMessage};
+use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
+
+use super::framing::{Frame, answered_id};
+use crate::mcp::session::Link;
+use crate::mcp::wire::{Incoming, Outgoing, decode, encode, oversized, progress_token, unreadable};
+
+/// How much of a text that is no message is shown.
+const PREVIEW_CHARACTERS: usize = 200;
+
+/// The messages of one connection that rmcp's loop has not taken yet.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    waiting: VecDeque<RxJsonRpcMessage<RoleClient>>,
+    link: Arc<Link>,
+    limit: usize,
+}
+
+impl Inbox {
+    /// `limit` is the largest message in bytes, for the error about a larger one.
+    pub(super) fn new(link: Arc<Link>, limit: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            link,
+            limit,
+        }
+    }
+
+    /// The next message for rmcp's loop.
+    pub(super) fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        self.waiting.pop_front()
+    }
+
+    /// Takes what a framer found.
+    pub(super) fn frame(&mut self, frame: Frame) {
+        match frame {
+            Frame::Line(text) => self.text(&text),
+            Frame::Oversized { id, bytes } => self.oversized(id, bytes),
+        }
+    }
+
+    /// Takes the text of one message, or of a batch.
+    pub(super) fn text(&mut self, text: &Bytes) {
+        self.messages(text, decode(text));
+    }
+
+    /// Takes what was decoded from a text.
+    pub(super) fn messages(&mut self, text: &Bytes, decoded: Vec<Result<Incoming, String>>) {
+        for message in decoded {
+            match message {
+                Ok(Incoming::Message(message)) => self.waiting.push_back(*message),
+                Ok(Incoming::Notification { method, params }) => {
+                    self.link.notification(&method, params);
+                }
+                Err(reason) => {
+                    if let Some(events) = self.link.events() {
+                        events.garbage(&preview(text), &reason);
+                    }
+                    // The caller of an answer that cannot be read waits for nothing else.
+                    let answer = answered_id(text).and_then(|id| unreadable(&id, &reason));
+                    self.waiting.extend(answer);
+                }
+            }
+        }
+    }
+
+    /// Takes an answer that this side makes up because none will come.
+    pub(super) fn answer(&mut self, answer: RxJsonRpcMessage<RoleClient>) {
+        self.waiting.push_back(answer);
+    }
+
+    fn oversized(&mut self, id: Option<String>, bytes: usize) {
+        let answer = id.and_then(|id| oversized(&id, bytes, self.limit));
+        if answer.is_none()
+            && let Some(events) = self.link.events()
+        {
+            let reason = format!("{bytes} bytes, more than the {} accepted", self.limit);
+            events.garbage("a message without an id", &reason);
+        }
+        self.waiting.extend(answer);
+    }
+}
+
+fn preview(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.chars().take(PREVIEW_CHARACTERS).collect()
+}
+
+/// The text of a message of ours; a request that wants progress is entered with the session first,
+/// so that no report can come before its listener is known.
+pub(super) fn outgoing_text(
+    link: &Link,
+    message: &TxJsonRpcMessage<RoleClient>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    if let JsonRpcMessage::Request(request) = message
+        && let ClientRequest::CustomRequest(custom) = &request.request
+        && let Some(Outgoing {
+            progress: Some(listener),
+            ..
+        }) = custom.extensions.get()
+        && let Some(token) = progress_token(custom)
+    {
+        link.register_progress(token, Arc::clone(listener));
+    }
+    encode(message)
+}

@@ -1,0 +1,191 @@
+"""One body of sessions over every transport, against a server of the official `mcp` package."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from toolbridge.mcp import ClientSession, MCPError, StdioServerParameters, stdio_client, types
+from toolbridge.mcp.client.sse import sse_client
+from toolbridge.mcp.client.streamable_http import streamable_http_client, streamablehttp_client
+
+pytest.importorskip("mcp.server.mcpserver", reason="needs the official SDK 2")
+
+SERVER = Path(__file__).parent / "servers" / "official.py"
+ALL = ("stdio", "sse", "streamable", "stateless", "json")
+# A JSON answer is one message; a server without sessions cannot match an answer to its question.
+REPORTING = ("stdio", "sse", "streamable", "stateless")
+ASKING = ("stdio", "sse", "streamable")
+CANCELLING = ("stdio", "sse", "streamable", "json")
+
+
+@pytest.fixture(scope="module")
+def urls():
+    """The URL of a running server for each HTTP mode."""
+    processes, found = [], {}
+    try:
+        for mode in ALL[1:]:
+            command = [sys.executable, str(SERVER), mode]
+            processes.append((mode, subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
+        for mode, process in processes:
+            port = int(process.stdout.readline())
+            found[mode] = f"http://127.0.0.1:{port}/{'sse' if mode == 'sse' else 'mcp'}"
+        yield found
+    finally:
+        for _, process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def transport(mode, urls):
+    if mode == "stdio":
+        return stdio_client(StdioServerParameters(sys.executable, [str(SERVER), mode]), None)
+    return (sse_client if mode == "sse" else streamable_http_client)(urls[mode])
+
+
+@asynccontextmanager
+async def opened(mode, urls, **options):
+    options.setdefault("read_timeout_seconds", 30)
+    async with (
+        transport(mode, urls) as (read, write),
+        ClientSession(read, write, **options) as session,
+    ):
+        result = await session.initialize()
+        assert result.serverInfo.name == "official"
+        yield session
+
+
+async def text_of(session, tool, **arguments):
+    result = await session.call_tool(tool, arguments)
+    assert not result.isError, result
+    return result.content[0].text
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", ALL)
+async def test_every_request_of_a_session_is_answered(mode, urls):
+    async with opened(mode, urls) as session:
+        assert session.instructions == "Call a tool."
+        await session.send_ping()
+        tools = {tool.name for tool in (await session.list_tools()).tools}
+        assert {"add", "large", "hold"} <= tools
+        assert await text_of(session, "add", a=2, b=3) == "5"
+        failed = await session.call_tool("fail", {"reason": "on purpose"})
+        assert failed.isError
+        assert "fail" in failed.content[0].text
+        read = await session.read_resource("test://one")
+        assert read.contents[0].text == "one"
+        prompt = await session.get_prompt("ask_about", {"topic": "tests"})
+        assert prompt.messages[0].content.text == "About tests."
+        with pytest.raises(MCPError) as refused:
+            await session.get_prompt("no such prompt")
+        assert refused.value.code != -32090
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", ALL)
+async def test_a_megabyte_comes_whole_and_a_hundred_calls_run_at_once(mode, urls):
+    async with opened(mode, urls) as session:
+        assert await text_of(session, "large", size=1 << 20) == "x" * (1 << 20)
+        sums = await asyncio.gather(
+            *(text_of(session, "add", a=number, b=1) for number in range(100))
+        )
+        assert sums == [str(number + 1) for number in range(100)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", REPORTING)
+async def test_progress_and_log_lines_come_in_order_before_the_result(mode, urls):
+    heard = []
+
+    async def on_progress(progress, total, message):
+        heard.append(("progress", progress, total, message))
+
+    async def on_log(params):
+        heard.append(("log", params.level, params.logger, params.data))
+
+    async with opened(mode, urls, logging_callback=on_log) as session:
+        result = await session.call_tool("report", {"count": 20}, progress_callback=on_progress)
+        assert result.content[0].text == "reported"
+        progress = [one for one in heard if one[0] == "progress"]
+        assert progress == [("progress", step, 20, f"step {step}") for step in range(20)]
+        logged = [one for one in heard if one[0] == "log"]
+        assert logged == [("log", "info", "test", {"step": step}) for step in range(20)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", ASKING)
+async def test_the_server_asks_the_client_in_the_middle_of_a_call(mode, urls):
+    async def on_sampling(context, params):
+        assert params.maxTokens == 7
+        return types.CreateMessageResult(
+            role="assistant", content={"type": "text", "text": "that one"}, model="none"
+        )
+
+    async def on_elicitation(context, params):
+        assert params.message == "Which colour?"
+        return types.ElicitResult(action="accept", content={"colour": "red"})
+
+    async def on_roots(context):
+        return types.ListRootsResult(roots=[types.Root(uri="file:///work")])
+
+    callbacks = {
+        "sampling_callback": on_sampling,
+        "elicitation_callback": on_elicitation,
+        "list_roots_callback": on_roots,
+    }
+    async with opened(mode, urls, **callbacks) as session:
+        assert await text_of(session, "sample") == "that one"
+        assert await text_of(session, "elicit") == "accept red"
+        assert await text_of(session, "roots") == "file:///work"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", CANCELLING)
+async def test_a_call_that_is_given_up_ends_at_the_server(mode, urls):
+    async with opened(mode, urls) as session:
+        held = asyncio.ensure_future(session.call_tool("hold"))
+        assert await text_of(session, "wait_for_hold") == "held"
+        held.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await held
+        assert await text_of(session, "wait_for_release") == "released"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", ALL)
+async def test_two_sessions_with_one_server_do_not_meet(mode, urls):
+    async with opened(mode, urls) as left, opened(mode, urls) as right:
+        answers = await asyncio.gather(
+            *(text_of(session, "add", a=1, b=2) for session in (left, right) * 5)
+        )
+        assert answers == ["3"] * 10
+
+
+@pytest.mark.asyncio
+async def test_the_session_id_is_that_of_the_server(urls):
+    async with streamablehttp_client(urls["streamable"]) as (read, write, get_session_id):
+        assert get_session_id() is None
+        async with ClientSession(read, write, read_timeout_seconds=30) as session:
+            await session.initialize()
+            assert len(get_session_id()) == 32
+    async with (
+        streamablehttp_client(urls["stateless"]) as (read, write, get_session_id),
+        ClientSession(read, write, read_timeout_seconds=30) as session,
+    ):
+        await session.initialize()
+        assert get_session_id() is None
+    named = []
+    async with (
+        sse_client(urls["sse"], on_session_created=named.append) as (read, write),
+        ClientSession(read, write, read_timeout_seconds=30) as session,
+    ):
+        await session.initialize()
+    assert len(named) == 1
+    assert len(named[0]) == 32

@@ -15,12 +15,12 @@ sys.path.insert(0, str(EXAMPLES))
 from scripted_model import scripted_model  # noqa: E402 - it lives beside the examples
 
 
-def run(example: str, **variables: str) -> str:
-    """Run an example in its folder; gives what it printed."""
+def run(*arguments: str, **variables: str) -> str:
+    """Run an example in the folder of the examples; gives what it printed."""
     environment = {key: value for key, value in os.environ.items() if "OPENAI" not in key}
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
-        [sys.executable, "-W", "error", example],
+        [sys.executable, "-W", "error", *arguments],
         cwd=EXAMPLES,
         env={**environment, "PATH": search, **variables},
         capture_output=True,
@@ -67,6 +67,68 @@ def test_the_examples_of_the_page_run_with_only_the_names_replaced(
         printed = run(example, OPENAI_API_KEY="sk-of-the-test", OPENAI_BASE_URL=base_url)
     for part in expected:
         assert part in printed
+
+
+# The page's second example with the openai package, in an `async def main` as a script needs it.
+PAGE_WITH_OPENAI_SDK = """
+import asyncio
+from toolbridge.mcp import ClientSession, StdioServerParameters
+from toolbridge.mcp.client.stdio import stdio_client
+import os
+from openai import OpenAI
+from toolbridge import experimental_mcp_client
+
+server_params = StdioServerParameters(
+    command="python3",
+    args=["./mcp_server.py"],
+)
+
+async def main():
+    async with stdio_client(server_params) as (read, write):
+        async with ClientSession(read, write) as session:
+            await session.initialize()
+            tools = await experimental_mcp_client.load_mcp_tools(session=session, format="openai")
+            print("MCP TOOLS: ", tools)
+            client = OpenAI(
+                api_key="your-api-key",
+                base_url="http://localhost:8000"
+            )
+            messages = [{"role": "user", "content": "what's (3 + 5)"}]
+            llm_response = client.chat.completions.create(
+                model="gpt-4",
+                messages=messages,
+                tools=tools
+            )
+            print("LLM RESPONSE: ", llm_response)
+            tool_call = llm_response.choices[0].message.tool_calls[0]
+            call_result = await experimental_mcp_client.call_openai_tool(
+                session=session,
+                openai_tool=tool_call.model_dump(),
+            )
+            print("MCP TOOL CALL RESULT: ", call_result)
+            messages.append(llm_response.choices[0].message.model_dump())
+            messages.append({
+                "role": "tool",
+                "content": str(call_result.content[0].text),
+                "tool_call_id": tool_call.id,
+            })
+            final_response = client.chat.completions.create(
+                model="gpt-4",
+                messages=messages,
+                tools=tools
+            )
+            print("FINAL RESPONSE: ", final_response)
+
+asyncio.run(main())
+"""
+
+
+def test_the_example_of_the_page_with_the_openai_sdk_runs() -> None:
+    with scripted_model() as base_url:
+        script = PAGE_WITH_OPENAI_SDK.replace("http://localhost:8000", base_url)
+        printed = run("-c", script)
+    assert "text='8'" in printed.split("MCP TOOL CALL RESULT: ")[1]
+    assert "The tool says: 8" in printed.split("FINAL RESPONSE: ")[1]
 
 
 def test_the_notebook_runs_in_a_real_kernel() -> None:

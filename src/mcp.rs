@@ -4,6 +4,7 @@
 //! what they do not know, so nothing that a peer says passes through them: requests go out as
 //! `CustomRequest` with their parameters as raw text, answers come back as raw text.
 
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod session;

@@ -1,0 +1,3 @@
+//! One server and what is known of it. Uses `session`, `json` and `error`.
+
+pub mod headers;

@@ -6,8 +6,10 @@
 
 mod call;
 mod definition;
+pub mod names;
 mod tree;
 
 pub use call::{Call, arguments, read_call};
 pub use definition::{Format, transform};
+pub use names::{Separator, ToolNames};
 pub use tree::{Kind, Tree};

@@ -16,3 +16,5 @@ mod mcp_stdio;
 mod tools_call;
 #[cfg(test)]
 mod tools_definition;
+#[cfg(test)]
+mod tools_names;

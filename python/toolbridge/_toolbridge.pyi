@@ -6,6 +6,7 @@ from typing import Any, Self, final
 
 from typing_extensions import disjoint_base
 
+from toolbridge.mcp.client._http import HttpArguments
 from toolbridge.types.chat import ModelResponseStream
 
 __all__ = [
@@ -47,24 +48,9 @@ def open_stdio(
     errlog: object | None,
 ) -> Future[Connection]: ...
 def open_streamable_http(
-    url: str,
-    headers: Sequence[tuple[str, str]],
-    timeout: float | None,
-    read_timeout: float | None,
-    maximum_message_bytes: int,
-    verify: bool | str | list[bytes],
-    cert: str | None,
-    terminate_on_close: bool,
+    arguments: HttpArguments, terminate_on_close: bool
 ) -> Future[Connection]: ...
-def open_sse(
-    url: str,
-    headers: Sequence[tuple[str, str]],
-    timeout: float | None,
-    read_timeout: float | None,
-    maximum_message_bytes: int,
-    verify: bool | str | list[bytes],
-    cert: str | None,
-) -> Future[Connection]: ...
+def open_sse(arguments: HttpArguments) -> Future[Connection]: ...
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
 def read_tool_call(call: object) -> tuple[str, Any]: ...
 def tool_arguments(text: str) -> dict[str, Any]: ...

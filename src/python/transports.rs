@@ -4,9 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
 
 use crate::mcp::{self, HttpSettings, SseConnection, StreamableHttpConnection, Trust};
 use crate::python::bridge;
@@ -19,32 +17,53 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(open_sse, module)?)
 }
 
-/// Prepares a connection over Streamable HTTP; the future gives its `Connection`.
-#[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one for each setting; called by one function"
-)]
-fn open_streamable_http<'py>(
-    py: Python<'py>,
+/// The `HttpArguments` of `python/toolbridge/mcp/client/_http.py`, attribute by attribute. A new
+/// setting of HTTP is a slot there, a field here and a line in `settings`.
+#[derive(FromPyObject)]
+struct HttpArguments {
     url: String,
     headers: Vec<(String, String)>,
     timeout: Option<f64>,
     read_timeout: Option<f64>,
-    maximum_message_bytes: usize,
-    verify: &Bound<'py, PyAny>,
+    maximum: usize,
+    verify: Verify,
     cert: Option<PathBuf>,
+}
+
+#[derive(FromPyObject)]
+enum Verify {
+    Checked(bool),
+    Bundle(PathBuf),
+    Certificates(Vec<Vec<u8>>),
+}
+
+impl HttpArguments {
+    fn settings(self) -> HttpSettings {
+        HttpSettings {
+            url: self.url,
+            headers: self.headers,
+            timeout: self.timeout.map(seconds),
+            read_timeout: self.read_timeout.map(seconds),
+            maximum_message_bytes: self.maximum,
+            trust: match self.verify {
+                Verify::Checked(true) => Trust::System,
+                Verify::Checked(false) => Trust::Anybody,
+                Verify::Bundle(path) => Trust::Bundle(path),
+                Verify::Certificates(all) => Trust::Certificates(all),
+            },
+            identity: self.cert,
+        }
+    }
+}
+
+/// Prepares a connection over Streamable HTTP; the future gives its `Connection`.
+#[pyfunction]
+fn open_streamable_http(
+    py: Python<'_>,
+    arguments: HttpArguments,
     terminate_on_close: bool,
-) -> PyResult<Bound<'py, PyAny>> {
-    let settings = HttpSettings {
-        url,
-        headers,
-        timeout: timeout.map(seconds),
-        read_timeout: read_timeout.map(seconds),
-        maximum_message_bytes,
-        trust: trust(verify)?,
-        identity: cert,
-    };
+) -> PyResult<Bound<'_, PyAny>> {
+    let settings = arguments.settings();
     let owner = runtime::process();
     bridge::spawn(
         py,
@@ -55,29 +74,8 @@ fn open_streamable_http<'py>(
 
 /// Opens a connection over HTTP+SSE; the future gives its `Connection`.
 #[pyfunction]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one for each setting; called by one function"
-)]
-fn open_sse<'py>(
-    py: Python<'py>,
-    url: String,
-    headers: Vec<(String, String)>,
-    timeout: Option<f64>,
-    read_timeout: Option<f64>,
-    maximum_message_bytes: usize,
-    verify: &Bound<'py, PyAny>,
-    cert: Option<PathBuf>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let settings = HttpSettings {
-        url,
-        headers,
-        timeout: timeout.map(seconds),
-        read_timeout: read_timeout.map(seconds),
-        maximum_message_bytes,
-        trust: trust(verify)?,
-        identity: cert,
-    };
+fn open_sse(py: Python<'_>, arguments: HttpArguments) -> PyResult<Bound<'_, PyAny>> {
+    let settings = arguments.settings();
     let owner = runtime::process();
     bridge::spawn(
         py,
@@ -93,22 +91,4 @@ fn connected(py: Python<'_>, connection: mcp::Connection, owner: u32) -> PyResul
 
 fn seconds(limit: f64) -> Duration {
     Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX)
-}
-
-/// A bool, the path of a PEM bundle, or DER certificates.
-fn trust(verify: &Bound<'_, PyAny>) -> PyResult<Trust> {
-    if let Ok(checked) = verify.cast::<PyBool>() {
-        return Ok(if checked.is_true() {
-            Trust::System
-        } else {
-            Trust::Anybody
-        });
-    }
-    if let Ok(path) = verify.extract::<PathBuf>() {
-        return Ok(Trust::Bundle(path));
-    }
-    verify
-        .extract()
-        .map(Trust::Certificates)
-        .map_err(|_| PyTypeError::new_err("verify takes a bool, a path or a list of certificates"))
 }

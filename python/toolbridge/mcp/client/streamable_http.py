@@ -44,14 +44,7 @@ class _StreamableHttp(HttpTransport):
     async def _open(self) -> _toolbridge.Connection:
         arguments = await self._prepare()
         self._connection = await _toolbridge.open_streamable_http(
-            arguments.url,
-            arguments.headers,
-            arguments.timeout,
-            arguments.read_timeout,
-            arguments.maximum,
-            arguments.verify,
-            arguments.cert,
-            self._terminate_on_close,
+            arguments, self._terminate_on_close
         )
         return self._connection
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use http::HeaderMap;
 use rmcp::ErrorData;
 use rmcp::model::{
     CancelledNotification, CancelledNotificationParam, ClientConfig, ClientNotification,
@@ -201,6 +202,8 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// Who hears the progress.
     pub progress: Option<ProgressListener>,
+    /// Sent with this request alone, where the transport is HTTP.
+    pub headers: HeaderMap,
 }
 
 impl std::fmt::Debug for CallOptions {
@@ -209,6 +212,8 @@ impl std::fmt::Debug for CallOptions {
             .debug_struct("CallOptions")
             .field("timeout", &self.timeout)
             .field("progress", &self.progress.is_some())
+            // Their values may be what a tool was called with.
+            .field("headers", &self.headers.len())
             .finish()
     }
 }
@@ -323,6 +328,7 @@ impl Session {
             params: params.object,
             meta: params.meta,
             progress: options.progress.clone(),
+            headers: options.headers,
         });
         let sending = self.peer.send_request_with_option(
             ClientRequest::CustomRequest(custom),

@@ -1,6 +1,7 @@
 //! JSON-RPC messages as raw text, and their form inside rmcp. Used by `session` and `transport`.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use rmcp::model::{
     CancelledNotification, CustomRequest, CustomResult, ErrorCode, ErrorData, GetExtensions as _,
     JsonRpcMessage, RequestId, ServerNotification, ServerRequest, ServerResult,
@@ -22,6 +23,8 @@ pub(crate) struct Outgoing {
     pub(crate) meta: Option<RawJson>,
     /// Who wants the progress of this request; without one no token is sent.
     pub(crate) progress: Option<ProgressListener>,
+    /// Sent with this request alone, where the transport is HTTP.
+    pub(crate) headers: HeaderMap,
 }
 
 /// The parameters of a request of the peer, as they came.
@@ -320,6 +323,7 @@ mod tests {
             params: params.map(raw),
             meta: meta.map(raw),
             progress: None,
+            headers: HeaderMap::new(),
         };
         let custom = CustomRequest::new("tools/call", None);
         let text = encode_request(&RequestId::Number(7), &custom, &outgoing).unwrap();

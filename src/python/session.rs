@@ -245,6 +245,7 @@ impl Session {
             timeout: timeout
                 .map(|limit| Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX)),
             progress,
+            headers: http::HeaderMap::new(),
         };
         let session = Arc::clone(&self.core);
         let answered = method.clone();

@@ -73,6 +73,14 @@ async fn take(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes) ->
             "text/event-stream; charset=utf-8",
             format!("data: {{\"id\":{id},\ndata: \"result\":{{\"b\":1.10}}}}\n\n"),
         ),
+        "headers" => {
+            let own = headers.get("mcp-name").map(|name| name.to_str().unwrap());
+            let result = json!({ "own": own, "key": headers["x-key"].to_str().unwrap() });
+            answer(
+                "application/json",
+                format!(r#"{{"id":{id},"result":{result}}}"#),
+            )
+        }
         "forgotten" => StatusCode::NOT_FOUND.into_response(),
         "refused" => (StatusCode::FORBIDDEN, "not you").into_response(),
         "hold" => {
@@ -187,6 +195,25 @@ async fn a_forgotten_session_ends_the_calls_in_flight() {
     }
     session.close().await;
     assert!(!seen.methods().contains(&"DELETE".to_owned()));
+}
+
+#[tokio::test]
+async fn a_header_of_one_request_is_sent_with_it_alone() {
+    let (session, _, _) = open().await;
+    let options = CallOptions {
+        headers: HeaderMap::from_iter([("mcp-name".parse().unwrap(), "add".parse().unwrap())]),
+        ..CallOptions::default()
+    };
+    assert!(!format!("{options:?}").contains("add"));
+    let answer = session.request("headers", Params::default(), options);
+    assert_eq!(
+        answer.await.unwrap().as_bytes(),
+        br#"{"own":"add","key":"hidden"}"#
+    );
+    assert_eq!(
+        call(&session, "headers").await.unwrap(),
+        r#"{"own":null,"key":"hidden"}"#
+    );
 }
 
 #[tokio::test]

@@ -170,13 +170,17 @@ impl Endpoint {
         let had_session = self.session.get().is_some();
         let Post {
             text,
+            headers,
             kind,
             delivered,
         } = post;
         let name = kind.name().to_owned();
         let outcome = match &kind {
-            PostKind::Request { id, .. } => self.call(id, &name, text, &heard).await,
-            _ => self.deliver(&name, text).await,
+            PostKind::Request { id, .. } => {
+                let message = self.message(text, headers);
+                self.call(id, &name, message, &heard).await
+            }
+            _ => self.deliver(&name, self.message(text, headers)).await,
         };
         let is_forgotten = had_session
             && matches!(&outcome, Err(failure) if failure.status == Some(StatusCode::NOT_FOUND.as_u16()));
@@ -218,17 +222,15 @@ impl Endpoint {
         say(heard, Said::Ended(what)).await;
     }
 
-    fn message(&self, text: Bytes) -> Request {
+    fn message(&self, text: Bytes, own: HeaderMap) -> Request {
         let mut request = self.http.message(&self.http.url, text, EITHER);
+        request.headers_mut().extend(own);
         self.identify(request.headers_mut());
         request
     }
 
-    async fn deliver(&self, name: &str, text: Bytes) -> Result<(), Undelivered> {
-        let answer = self
-            .http
-            .send(self.message(text), name, self.http.timeout)
-            .await?;
+    async fn deliver(&self, name: &str, message: Request) -> Result<(), Undelivered> {
+        let answer = self.http.send(message, name, self.http.timeout).await?;
         self.http.drain(answer, name).await;
         Ok(())
     }
@@ -238,14 +240,11 @@ impl Endpoint {
         &self,
         id: &RequestId,
         name: &str,
-        text: Bytes,
+        message: Request,
         heard: &Heard,
     ) -> Result<(), Undelivered> {
         let is_first = name == "initialize";
-        let sent = self
-            .http
-            .send(self.message(text), name, self.http.read_timeout)
-            .await;
+        let sent = self.http.send(message, name, self.http.read_timeout).await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(failure) => return answer_in_refusal(failure, id, heard).await,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
+use http::HeaderMap;
 use rmcp::model::{ClientNotification, ClientRequest, JsonRpcMessage, RequestId};
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::framing::Frame;
 use super::inbox::{Inbox, outgoing_text};
 use crate::mcp::session::{Ending, Link};
-use crate::mcp::wire::{Incoming, Undelivered, answered, decode, holds_answer};
+use crate::mcp::wire::{Incoming, Outgoing, Undelivered, answered, decode, holds_answer};
 
 /// How many things are heard ahead of the reader; the exchanges wait beyond that.
 const HEARD_AHEAD: usize = 16;
@@ -26,6 +27,8 @@ const HEARD_AHEAD: usize = 16;
 /// A message of ours on its way out.
 pub(super) struct Post {
     pub(super) text: Bytes,
+    /// Those of this message alone.
+    pub(super) headers: HeaderMap,
     pub(super) kind: PostKind,
     /// Told whether the message arrived.
     pub(super) delivered: oneshot::Sender<Result<(), Undelivered>>,
@@ -161,6 +164,7 @@ impl Traffic {
         let (delivered, delivery) = oneshot::channel();
         let post = Post {
             text: text.into(),
+            headers: headers_of(message),
             kind,
             delivered,
         };
@@ -244,6 +248,21 @@ impl Traffic {
                 self.closed.cancel();
             }
         }
+    }
+}
+
+fn headers_of(message: &TxJsonRpcMessage<RoleClient>) -> HeaderMap {
+    let JsonRpcMessage::Request(request) = message else {
+        return HeaderMap::new();
+    };
+    match &request.request {
+        ClientRequest::CustomRequest(custom) => custom
+            .extensions
+            .get()
+            .map_or_else(HeaderMap::new, |outgoing: &Outgoing| {
+                outgoing.headers.clone()
+            }),
+        _ => HeaderMap::new(),
     }
 }
 

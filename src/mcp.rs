@@ -11,7 +11,7 @@ pub mod session;
 pub mod transport;
 mod wire;
 
-pub use config::StdioServerParameters;
+pub use config::{Endurance, HttpKind, Loaded, ServerConfig, StdioServerParameters, Target};
 pub use connection::{Connection, Terminate};
 pub use session::{CallOptions, Events, Params, PeerError, Session};
 pub use transport::http::{HttpSettings, SessionId, Trust};

@@ -1,73 +1,119 @@
-//! What a stdio server is started with. Owns [`StdioServerParameters`] and the safe environment.
+//! What servers there are and how each is reached, from whatever describes them: the `mcpServers`
+//! of a desktop client, the `mcp_servers` of a gateway, one by one. Uses `tools`, `json`, `error`.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::PathBuf;
+mod desktop;
+mod document;
+mod fields;
+mod gateway;
+mod server;
+mod stdio;
 
-/// The variables that a server inherits: the list of the official SDKs, so that a server meets no
-/// secret of its client that was not handed to it.
-pub const INHERITED_VARIABLES: &[&str] = if cfg!(windows) {
-    &[
-        "APPDATA",
-        "HOMEDRIVE",
-        "HOMEPATH",
-        "LOCALAPPDATA",
-        "PATH",
-        "PATHEXT",
-        "PROCESSOR_ARCHITECTURE",
-        "SYSTEMDRIVE",
-        "SYSTEMROOT",
-        "TEMP",
-        "USERNAME",
-        "USERPROFILE",
-    ]
-} else {
-    &["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"]
-};
+use std::path::Path;
 
-/// How to start a server that speaks MCP on its standard input and output.
-#[derive(Clone)]
-pub struct StdioServerParameters {
-    /// The executable, looked up on the `PATH` of the server's environment.
-    pub command: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// Variables beside the inherited ones.
-    pub env: BTreeMap<String, String>,
-    /// Its working directory; none is that of this process.
-    pub cwd: Option<PathBuf>,
-    /// The largest message that is read, in bytes.
-    pub maximum_message_bytes: usize,
+use serde_json::Value;
+
+use crate::error::Result;
+use document::{Data, Node, Place};
+
+pub use document::Document;
+pub use fields::Lookup;
+pub use gateway::header;
+pub use server::{Endurance, HttpKind, ServerConfig, Target};
+pub use stdio::{INHERITED_VARIABLES, StdioServerParameters};
+
+/// What a configuration says.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The servers, in the order in which they stand there.
+    pub servers: Vec<ServerConfig>,
+    /// Servers that are switched off.
+    pub disabled: Vec<String>,
+    /// Keys that were ignored, one sentence each.
+    pub notices: Vec<String>,
 }
 
-impl std::fmt::Debug for StdioServerParameters {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Arguments and variables carry keys: they are counted, not shown.
-        formatter
-            .debug_struct("StdioServerParameters")
-            .field("command", &self.command)
-            .field("args", &self.args.len())
-            .field("env", &self.env.len())
-            .field("cwd", &self.cwd)
-            .finish_non_exhaustive()
+impl Loaded {
+    /// Reads an object of the caller: `{"mcpServers": …}`, `{"servers": …}`, `{"mcp_servers": …}`, or
+    /// servers by their names.
+    ///
+    /// # Errors
+    /// It cannot be used; the error names the key, what was found and what is accepted.
+    pub fn from_value(value: Value, variables: Lookup<'_>) -> Result<Self> {
+        Self::from_document(&Document::from_value(value), variables)
     }
-}
 
-impl StdioServerParameters {
-    /// The largest message that is read unless told otherwise: 256 MiB.
-    pub const DEFAULT_MAXIMUM_MESSAGE_BYTES: usize = 256 << 20;
+    /// Reads a file, JSON or YAML; blocking.
+    ///
+    /// # Errors
+    /// As [`Loaded::from_value`]; the error names the file and the line too.
+    pub fn from_file(path: &Path, variables: Lookup<'_>) -> Result<Self> {
+        Self::from_document(&Document::read(path)?, variables)
+    }
 
-    /// The whole environment of the server.
-    pub fn environment(&self) -> Vec<(OsString, OsString)> {
-        let mut environment: BTreeMap<OsString, OsString> = INHERITED_VARIABLES
-            .iter()
-            .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
-            // An exported shell function is code, not a value.
-            .filter(|(_, value)| !value.to_string_lossy().starts_with("()"))
-            .collect();
-        for (name, value) in &self.env {
-            environment.insert(name.into(), value.into());
+    /// Reads what was parsed before.
+    ///
+    /// # Errors
+    /// As [`Loaded::from_value`].
+    pub fn from_document(document: &Document, variables: Lookup<'_>) -> Result<Self> {
+        let Document { root, place } = document;
+        for key in ["mcpServers", "servers"] {
+            if let Some(section) = section(root, key) {
+                return desktop::servers(section, &place.key(key, section), variables);
+            }
         }
-        environment.into_iter().collect()
+        if let Some(section) = section(root, "mcp_servers") {
+            let aliases = aliases(root, place)?;
+            let place = place.key("mcp_servers", section);
+            return gateway::servers(section, &place, &aliases, variables);
+        }
+        // Cursor and VS Code settings keep the section one level down.
+        if let Some(section) = root.get("mcp").and_then(|mcp| section(mcp, "servers")) {
+            return desktop::servers(section, &place.key("mcp.servers", section), variables);
+        }
+        match &root.data {
+            Data::Object(members)
+                if !members.is_empty()
+                    && members.iter().all(|(_, node)| matches!(node.data, Data::Object(_))) =>
+            {
+                desktop::servers(root, place, variables)
+            }
+            _ => Err(place.error(
+                "names no servers; it takes {\"mcpServers\": {name: {\"command\": …} or {\"url\": …}}}, \
+                 or mcp_servers as in the config.yaml of a gateway",
+            )),
+        }
     }
+}
+
+/// A section by its key; a server may have any name, so one that looks like a server is none.
+fn section<'a>(root: &'a Node, key: &str) -> Option<&'a Node> {
+    let section = root.get(key)?;
+    let is_server = ["command", "url"]
+        .iter()
+        .any(|key| matches!(section.get(key), Some(node) if matches!(node.data, Data::Text(_))));
+    (!is_server).then_some(section)
+}
+
+/// `litellm_settings.mcp_aliases`: from an alias to the name of a server.
+fn aliases(root: &Node, place: &Place) -> Result<Vec<(String, String)>> {
+    let Some(settings) = root.get("litellm_settings") else {
+        return Ok(Vec::new());
+    };
+    let Some(node) = settings.get("mcp_aliases") else {
+        return Ok(Vec::new());
+    };
+    let place = place
+        .key("litellm_settings", settings)
+        .key("mcp_aliases", node);
+    let Data::Object(members) = &node.data else {
+        return Err(place.error(&format!("is {}; it takes an object of texts", node.kind())));
+    };
+    let mut aliases = Vec::new();
+    for (alias, node) in members {
+        let Data::Text(name) = &node.data else {
+            return Err(place.key(alias, node).error("takes the name of a server"));
+        };
+        aliases.push((alias.clone(), name.clone()));
+    }
+    Ok(aliases)
 }

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::event_stream::{Event, EventParser};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mcp::config::StdioServerParameters;
 use crate::mcp::wire::Undelivered;
 
 /// How many redirects one request follows.
@@ -59,6 +60,21 @@ pub struct HttpSettings {
     pub trust: Trust,
     /// A file with a client certificate and its key, both PEM.
     pub identity: Option<PathBuf>,
+}
+
+impl HttpSettings {
+    /// Nothing but a URL: 30 s to connect, 300 s of silence, the certificates of the system.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            headers: Vec::new(),
+            timeout: Some(Duration::from_secs(30)),
+            read_timeout: Some(Duration::from_mins(5)),
+            maximum_message_bytes: StdioServerParameters::DEFAULT_MAXIMUM_MESSAGE_BYTES,
+            trust: Trust::System,
+            identity: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for HttpSettings {

@@ -20,6 +20,12 @@ pub enum ErrorKind {
     Transport,
     /// The MCP peer did not answer in time.
     McpTimeout,
+    /// Authorization with an MCP server was refused, or failed on its way.
+    OAuthFlow,
+    /// The authorization server gave no token.
+    OAuthToken,
+    /// The authorization server did not register this client.
+    OAuthRegistration,
     /// The provider could not be reached, or the connection broke.
     Connection,
     /// The provider did not answer in time (no answer, or status 408).

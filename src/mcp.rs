@@ -4,6 +4,7 @@
 //! what they do not know, so nothing that a peer says passes through them: requests go out as
 //! `CustomRequest` with their parameters as raw text, answers come back as raw text.
 
+pub mod auth;
 pub mod client;
 pub mod config;
 pub mod connection;
@@ -11,6 +12,7 @@ pub mod session;
 pub mod transport;
 mod wire;
 
+pub use auth::Authorizer;
 pub use config::{Endurance, HttpKind, Loaded, ServerConfig, StdioServerParameters, Target};
 pub use connection::{Connection, Terminate};
 pub use session::{CallOptions, Events, Params, PeerError, Session};

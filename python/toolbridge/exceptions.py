@@ -594,6 +594,10 @@ def _from_native(
         causes: the sentences of the causes, the nearest first.
     """
     cls: Any = globals().get(class_name)
+    if class_name.startswith("OAuth"):
+        from toolbridge.mcp.client.auth import exceptions as authorization
+
+        cls = getattr(authorization, class_name, None)
     if not (isinstance(cls, type) and issubclass(cls, ToolbridgeError)):
         cls = ToolbridgeError
     error: BaseException

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::mcp::wire::{DROPPED_CODE, IncomingParams, Outgoing, Undelivered};
+use crate::mcp::wire::{DROPPED_CODE, IncomingParams, Outgoing, Undelivered, kind_named};
 
 /// Called with the parameters of each progress notification of one request, in wire order.
 pub type ProgressListener = Arc<dyn Fn(RawJson) + Send + Sync>;
@@ -468,6 +468,8 @@ fn error_of_text(method: &str, text: &str) -> Error {
         message: Option<String>,
         #[serde(borrow, default)]
         data: Option<&'a serde_json::value::RawValue>,
+        #[serde(default)]
+        kind: Option<String>,
     }
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         return Error::new(
@@ -476,7 +478,10 @@ fn error_of_text(method: &str, text: &str) -> Error {
         );
     };
     let kind = match wire.code {
-        Some(DROPPED_CODE) => ErrorKind::Transport,
+        Some(DROPPED_CODE) => wire
+            .kind
+            .and_then(|name| kind_named(&name))
+            .unwrap_or(ErrorKind::Transport),
         _ => ErrorKind::Mcp,
     };
     let message = wire
@@ -484,7 +489,7 @@ fn error_of_text(method: &str, text: &str) -> Error {
         .unwrap_or_else(|| format!("the MCP server refused {method} without a reason"));
     Error::new(kind, message).map_context(|context| {
         context.rpc_code = wire.code;
-        if kind == ErrorKind::Transport {
+        if kind != ErrorKind::Mcp {
             context.status = wire.data.and_then(|data| status_of(data.get()));
         }
         context.rpc_data = wire.data.map(|data| data.get().to_owned());

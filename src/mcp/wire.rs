@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::mcp::session::ProgressListener;
 
@@ -178,6 +179,21 @@ pub(crate) struct Undelivered {
     pub(crate) status: Option<u16>,
     /// The beginning of what the peer said instead.
     pub(crate) body: Option<String>,
+    /// What kind of error it is, if not one of the transport.
+    pub(crate) kind: Option<ErrorKind>,
+}
+
+/// The kinds that an error of this side keeps on its way to the caller, by their names there.
+const KINDS: [(&str, ErrorKind); 3] = [
+    ("authorization", ErrorKind::OAuthFlow),
+    ("token", ErrorKind::OAuthToken),
+    ("registration", ErrorKind::OAuthRegistration),
+];
+
+/// The kind of an error of this side, by its name in the text.
+pub(crate) fn kind_named(name: &str) -> Option<ErrorKind> {
+    let found = KINDS.iter().find(|(known, _)| *known == name)?;
+    Some(found.1)
 }
 
 impl Undelivered {
@@ -187,7 +203,36 @@ impl Undelivered {
             message: message.into(),
             status: None,
             body: None,
+            kind: None,
         }
+    }
+
+    /// Because of an error of this side.
+    pub(crate) fn of(failure: &Error, status: Option<u16>) -> Self {
+        let causes = failure.causes();
+        let message = std::iter::once(failure.message())
+            .chain(causes.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(": ");
+        Self {
+            message,
+            status,
+            body: None,
+            kind: Some(failure.kind()),
+        }
+    }
+
+    /// Takes out what the peer may have repeated of the credentials.
+    #[must_use]
+    pub(crate) fn without(mut self, credentials: &HeaderMap) -> Self {
+        let values = credentials.values().filter_map(|value| value.to_str().ok());
+        for secret in values.flat_map(str::split_whitespace) {
+            if secret.len() >= SHORTEST_SECRET {
+                self.message = self.message.replace(secret, "…");
+                self.body = self.body.map(|body| body.replace(secret, "…"));
+            }
+        }
+        self
     }
 
     /// The text of an error answer that carries all of it.
@@ -195,6 +240,10 @@ impl Undelivered {
         let mut text = serde_json::json!({ "code": DROPPED_CODE, "message": self.message });
         if let Some(status) = self.status {
             text["data"] = serde_json::json!({ "status": status, "body": self.body });
+        }
+        let named = KINDS.iter().find(|(_, kind)| Some(*kind) == self.kind);
+        if let Some((name, _)) = named {
+            text["kind"] = (*name).into();
         }
         text.to_string()
     }
@@ -221,6 +270,9 @@ pub(crate) fn answered(message: &RxJsonRpcMessage<RoleClient>) -> Option<&Reques
         _ => None,
     }
 }
+
+/// The names of authentication schemes are shorter, and no secret.
+const SHORTEST_SECRET: usize = 8;
 
 /// The code of an error that this side made because it could not take an answer.
 pub(crate) const DROPPED_CODE: i64 = -32_090;

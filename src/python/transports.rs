@@ -52,6 +52,7 @@ impl HttpArguments {
                 Verify::Certificates(all) => Trust::Certificates(all),
             },
             identity: self.cert,
+            authorizer: None,
         }
     }
 }

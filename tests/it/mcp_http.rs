@@ -123,6 +123,7 @@ fn settings(url: String) -> HttpSettings {
         maximum_message_bytes: 1 << 20,
         trust: Trust::System,
         identity: None,
+        authorizer: None,
     }
 }
 

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::event_stream::{Event, EventParser};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mcp::auth::{Authorizer, Refusal, Rounds};
 use crate::mcp::config::StdioServerParameters;
 use crate::mcp::wire::Undelivered;
 
@@ -60,6 +61,8 @@ pub struct HttpSettings {
     pub trust: Trust,
     /// A file with a client certificate and its key, both PEM.
     pub identity: Option<PathBuf>,
+    /// Who gives the requests their credentials, if the headers are not all.
+    pub authorizer: Option<Arc<dyn Authorizer>>,
 }
 
 impl HttpSettings {
@@ -73,6 +76,7 @@ impl HttpSettings {
             maximum_message_bytes: StdioServerParameters::DEFAULT_MAXIMUM_MESSAGE_BYTES,
             trust: Trust::System,
             identity: None,
+            authorizer: None,
         }
     }
 }
@@ -85,6 +89,7 @@ impl std::fmt::Debug for HttpSettings {
             .field("headers", &self.headers.len())
             .field("timeout", &self.timeout)
             .field("read_timeout", &self.read_timeout)
+            .field("authorizer", &self.authorizer)
             .finish_non_exhaustive()
     }
 }
@@ -113,6 +118,7 @@ pub(super) struct HttpClient {
     client: Mutex<Option<reqwest::Client>>,
     pub(super) url: Url,
     headers: HeaderMap,
+    authorizer: Option<Arc<dyn Authorizer>>,
     /// What errors call the server.
     pub(super) origin: String,
     pub(super) timeout: Option<Duration>,
@@ -169,6 +175,7 @@ impl HttpClient {
             origin: url.origin().ascii_serialization(),
             url,
             headers,
+            authorizer: settings.authorizer.clone(),
             timeout: settings.timeout,
             read_timeout: settings.read_timeout,
             limit: settings.maximum_message_bytes,
@@ -218,14 +225,77 @@ impl HttpClient {
                 self.origin
             )));
         };
-        let answer = within(limit, client.execute(request))
+        let Some(authorizer) = self.authorizer.clone() else {
+            let answer = self.exchange(&client, request, what, limit).await?;
+            return if answer.status().is_success() {
+                Ok(answer)
+            } else {
+                Err(self.refusal(answer, what).await)
+            };
+        };
+        self.send_authorized(&client, &*authorizer, request, what, limit)
+            .await
+    }
+
+    async fn exchange(
+        &self,
+        client: &reqwest::Client,
+        request: Request,
+        what: &str,
+        limit: Option<Duration>,
+    ) -> Result<Response, Undelivered> {
+        within(limit, client.execute(request))
             .await
             .ok_or_else(|| self.silent(what, limit))?
-            .map_err(|cause| self.unreachable(what, &cause))?;
-        if answer.status().is_success() {
-            return Ok(answer);
+            .map_err(|cause| self.unreachable(what, &cause))
+    }
+
+    /// Sends a request with credentials, again for as long as a refusal leads to better ones.
+    async fn send_authorized(
+        &self,
+        client: &reqwest::Client,
+        authorizer: &dyn Authorizer,
+        request: Request,
+        what: &str,
+        limit: Option<Duration>,
+    ) -> Result<Response, Undelivered> {
+        let mut rounds = Rounds::default();
+        loop {
+            let Some(mut attempt) = request.try_clone() else {
+                let message = format!("{what} cannot be sent twice, as authorization may ask for");
+                return Err(Undelivered::new(message));
+            };
+            let credentials = within(limit, authorizer.headers(request.method(), request.url()))
+                .await
+                .ok_or_else(|| self.silent(what, limit))?
+                .map_err(|failure| Undelivered::of(&failure, None))?;
+            attempt.headers_mut().extend(credentials.clone());
+            let answer = self.exchange(client, attempt, what, limit).await?;
+            authorizer.heard(request.url(), answer.headers());
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(answer);
+            }
+            if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                let refusal = Refusal {
+                    method: request.method(),
+                    url: request.url(),
+                    sent: request.headers(),
+                    credentials: &credentials,
+                    status,
+                    headers: answer.headers(),
+                };
+                let is_better = authorizer
+                    .refused(refusal, &mut rounds)
+                    .await
+                    .map_err(|failure| Undelivered::of(&failure, Some(status.as_u16())))?;
+                if is_better {
+                    self.drain(answer, what).await;
+                    continue;
+                }
+            }
+            return Err(self.refusal(answer, what).await.without(&credentials));
         }
-        Err(self.refusal(answer, what).await)
     }
 
     /// The error of an answer that did not come in time.
@@ -288,6 +358,7 @@ impl HttpClient {
             ),
             status: Some(status.as_u16()),
             body: Some(body),
+            kind: None,
         }
     }
 

@@ -43,9 +43,10 @@ fn transport(failure: Undelivered) -> Error {
         message,
         status,
         body,
+        kind,
     } = failure;
     let data = status.map(|status| serde_json::json!({ "status": status, "body": body }));
-    Error::new(ErrorKind::Transport, message).map_context(|context| {
+    Error::new(kind.unwrap_or(ErrorKind::Transport), message).map_context(|context| {
         context.status = status;
         context.rpc_data = data.map(|data| data.to_string());
     })

@@ -292,6 +292,7 @@ impl Endpoint {
                     ),
                     status: Some(status.as_u16()),
                     body: Some(body),
+                    kind: None,
                 })
             }
         }

@@ -1,0 +1,1 @@
+"""Authorization of MCP sessions over HTTP."""

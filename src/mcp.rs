@@ -7,13 +7,17 @@
 pub mod auth;
 pub mod client;
 pub mod config;
+pub mod connect;
 pub mod connection;
+pub mod link;
 pub mod session;
 pub mod transport;
 mod wire;
 
 pub use auth::Authorizer;
+pub use client::{Agreed, Client, Era, Mode, Profile, Setup};
 pub use config::{Endurance, HttpKind, Loaded, ServerConfig, StdioServerParameters, Target};
+pub use connect::{Connected, Opening, connect};
 pub use connection::{Connection, Terminate};
 pub use session::{CallOptions, Events, Params, PeerError, Session};
 pub use transport::http::{HttpSettings, SessionId, Trust};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
+use crate::mcp::client::Place;
 use crate::mcp::session::Link;
 use crate::mcp::transport::http::SessionId;
 use crate::mcp::transport::sse::SseConnection;
@@ -47,6 +48,15 @@ impl Connection {
             Self::Stdio(connection) => connection.process(),
             Self::StreamableHttp(connection) => connection.endpoint(),
             Self::Sse(connection) => connection.endpoint(),
+        }
+    }
+
+    /// What is remembered of the server under; none over HTTP+SSE, which has one era.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Stdio(connection) => Some(connection.place()),
+            Self::StreamableHttp(connection) => Some(connection.place()),
+            Self::Sse(_) => None,
         }
     }
 

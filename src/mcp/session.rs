@@ -1,10 +1,7 @@
 //! A client session over any transport: raw requests out, raw answers in, with time limits,
 //! progress and cancellation. Uses `wire`, `json`, `error` and rmcp; knows no transport by name.
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -21,170 +18,15 @@ use rmcp::service::{
 use rmcp::transport::Transport;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::mcp::wire::{DROPPED_CODE, IncomingParams, Outgoing, Undelivered, kind_named};
-
-/// Called with the parameters of each progress notification of one request, in wire order.
-pub type ProgressListener = Arc<dyn Fn(RawJson) + Send + Sync>;
-
-/// What a listener of [`Events::request`] gives back later.
-pub type PeerAnswer = Pin<Box<dyn Future<Output = Result<RawJson, PeerError>> + Send>>;
-
-/// A JSON-RPC error that is sent to the peer.
-#[derive(Debug, Clone)]
-pub struct PeerError {
-    /// The JSON-RPC code.
-    pub code: i32,
-    /// The sentence.
-    pub message: String,
-    /// Anything more, as JSON.
-    pub data: Option<RawJson>,
-}
-
-impl PeerError {
-    /// The answer to a request whose handling was given up.
-    pub fn unanswered(method: &str) -> Self {
-        Self {
-            code: ErrorCode::INTERNAL_ERROR.0,
-            message: format!("this client gave up {method} before it had an answer"),
-            data: None,
-        }
-    }
-
-    /// The answer to a request whose parameters cannot be used.
-    pub fn invalid_params(message: String) -> Self {
-        Self {
-            code: ErrorCode::INVALID_PARAMS.0,
-            message,
-            data: None,
-        }
-    }
-
-    /// The answer to a method that nobody here handles.
-    pub fn method_not_found(method: &str) -> Self {
-        Self {
-            code: ErrorCode::METHOD_NOT_FOUND.0,
-            message: format!("this client does not handle {method}"),
-            data: None,
-        }
-    }
-}
-
-/// Who hears what the peer says unasked. Called in wire order and before the answers that follow on
-/// the wire are handed out, so an implementation must not wait.
-pub trait Events: Send + Sync + 'static {
-    /// A notification other than the progress of a request and cancellations.
-    fn notification(&self, method: &str, params: Option<RawJson>);
-    /// Something that is not MCP; `preview` is the beginning of it.
-    fn garbage(&self, preview: &str, reason: &str);
-    /// A request of the peer other than `ping`.
-    fn request(&self, method: &str, params: Option<RawJson>) -> PeerAnswer;
-}
-
-/// Why and how a connection ended, for the calls that it left waiting.
-#[derive(Debug, Clone)]
-pub struct Ending {
-    /// A sentence part such as "the MCP server `git` ended with exit status 3".
-    pub what: String,
-    /// The last lines that the server wrote to its standard error, if any.
-    pub last_lines: String,
-}
-
-/// Shared by a session and its transport: progress listeners, and the end of the connection.
-#[derive(Default)]
-pub struct Link {
-    progress: Mutex<HashMap<String, ProgressListener>>,
-    events: OnceLock<Arc<dyn Events>>,
-    ended: CancellationToken,
-    ending: OnceLock<Ending>,
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Link")
-            .field("ending", &self.ending.get())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Link {
-    /// Who hears the notifications; the first call wins.
-    pub fn listen(&self, events: Arc<dyn Events>) -> bool {
-        self.events.set(events).is_ok()
-    }
-
-    pub(crate) fn events(&self) -> Option<&Arc<dyn Events>> {
-        self.events.get()
-    }
-
-    /// Tells every waiting call that the connection is gone; the first reason stays.
-    pub(crate) fn end(&self, ending: Ending) {
-        // A second end of the same connection says nothing new.
-        let _ = self.ending.set(ending);
-        self.ended.cancel();
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.is_cancelled()
-    }
-
-    pub(crate) fn register_progress(&self, token: String, listener: ProgressListener) {
-        self.progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(token, listener);
-    }
-
-    fn forget_progress(&self, token: &str) {
-        self.progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(token);
-    }
-
-    /// Hands a notification to its listener: progress to the call, all else to the session.
-    pub(crate) fn notification(&self, method: &str, params: Option<RawJson>) {
-        if method == "notifications/progress"
-            && let Some(params) = &params
-            && let Some(listener) = self.progress_listener(params)
-        {
-            listener(params.clone());
-            return;
-        }
-        if let Some(events) = self.events.get() {
-            events.notification(method, params);
-        }
-    }
-
-    fn progress_listener(&self, params: &RawJson) -> Option<ProgressListener> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Progress<'a> {
-            #[serde(borrow)]
-            progress_token: &'a serde_json::value::RawValue,
-        }
-        let progress: Progress<'_> = serde_json::from_slice(params.as_bytes()).ok()?;
-        let listeners = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.get(progress.progress_token.get()).cloned()
-    }
-
-    fn closed(&self, during: &str) -> Error {
-        let (what, last_lines) = match self.ending.get() {
-            Some(ending) => (ending.what.as_str(), ending.last_lines.as_str()),
-            None => ("the MCP connection was closed", ""),
-        };
-        let mut message = format!("{what}, so {during} has no answer");
-        if !last_lines.is_empty() {
-            message.push_str("; the last lines of its standard error:\n");
-            message.push_str(last_lines);
-        }
-        Error::new(ErrorKind::ConnectionClosed, message)
-    }
-}
+pub use crate::mcp::link::{
+    Ending, Events, Link, PeerAnswer, PeerError, ProgressListener, SubscriptionListener,
+};
+use crate::mcp::wire::{
+    DROPPED_CODE, IncomingParams, Outgoing, Stateless, Undelivered, kind_named,
+};
 
 /// The parameters of a request.
 #[derive(Debug, Clone, Default)]
@@ -320,15 +162,30 @@ impl Session {
         params: Params,
         options: CallOptions,
     ) -> Result<RawJson> {
+        self.send(method, params, options, None).await
+    }
+
+    /// As [`Session::request`], for a request that belongs to no session.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        params: Params,
+        options: CallOptions,
+        stateless: Option<Stateless>,
+    ) -> Result<RawJson> {
         if self.link.has_ended() {
             return Err(self.link.closed(method));
         }
+        let is_subscription = stateless
+            .as_ref()
+            .is_some_and(|stateless| stateless.subscriber.is_some());
         let mut custom = CustomRequest::new(method, None);
         custom.extensions.insert(Outgoing {
             params: params.object,
             meta: params.meta,
             progress: options.progress.clone(),
             headers: options.headers,
+            stateless,
         });
         let sending = self.peer.send_request_with_option(
             ClientRequest::CustomRequest(custom),
@@ -344,8 +201,10 @@ impl Session {
             progress: options
                 .progress
                 .map(|_| handle.progress_token.0.to_string()),
-            // The specification forbids to cancel the first request of a connection.
-            cancellable: method != "initialize",
+            subscription: is_subscription.then(|| handle.id.to_string()),
+            // The specification forbids to cancel `initialize`, and a server that does not know
+            // `server/discover` takes nothing but `initialize` after it.
+            cancellable: !matches!(method, "initialize" | "server/discover"),
         };
         let expired = async {
             match options.timeout {
@@ -356,7 +215,7 @@ impl Session {
         let outcome = tokio::select! {
             biased;
             answer = &mut handle.rx => answer.unwrap_or(Err(ServiceError::TransportClosed)),
-            () = self.link.ended.cancelled() => {
+            () = self.link.ended() => {
                 guard.id = None;
                 return Err(self.link.closed(method));
             }
@@ -426,7 +285,7 @@ impl Session {
                     return error_of_text(method, &reason.text());
                 }
                 // A pipe breaks before the reason is known: the transport is about to tell it.
-                let ended = self.link.ended.cancelled();
+                let ended = self.link.ended();
                 if tokio::time::timeout(REASON_PATIENCE, ended).await.is_ok() {
                     return self.link.closed(method);
                 }
@@ -512,6 +371,7 @@ struct CallGuard<'a> {
     session: &'a Session,
     id: Option<RequestId>,
     progress: Option<String>,
+    subscription: Option<String>,
     cancellable: bool,
 }
 
@@ -519,6 +379,9 @@ impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         if let Some(token) = &self.progress {
             self.session.link.forget_progress(token);
+        }
+        if let Some(id) = &self.subscription {
+            self.session.link.forget_subscription(id);
         }
         let Some(id) = self.id.take() else { return };
         if !self.cancellable {

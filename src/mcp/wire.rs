@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
-use crate::mcp::session::ProgressListener;
+use crate::mcp::session::{ProgressListener, SubscriptionListener};
 
 /// What a request of ours carries through rmcp beside its method: the text of its parameters.
 #[derive(Clone)]
@@ -26,6 +26,15 @@ pub(crate) struct Outgoing {
     pub(crate) progress: Option<ProgressListener>,
     /// Sent with this request alone, where the transport is HTTP.
     pub(crate) headers: HeaderMap,
+    /// Set for a request that belongs to no session, as those of 2026-07-28 do.
+    pub(crate) stateless: Option<Stateless>,
+}
+
+/// A request that belongs to no session.
+#[derive(Clone)]
+pub(crate) struct Stateless {
+    /// Who hears the notifications of the subscription that the request opens.
+    pub(crate) subscriber: Option<SubscriptionListener>,
 }
 
 /// The parameters of a request of the peer, as they came.
@@ -376,6 +385,7 @@ mod tests {
             meta: meta.map(raw),
             progress: None,
             headers: HeaderMap::new(),
+            stateless: None,
         };
         let custom = CustomRequest::new("tools/call", None);
         let text = encode_request(&RequestId::Number(7), &custom, &outgoing).unwrap();

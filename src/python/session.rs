@@ -14,7 +14,10 @@ use tokio::sync::oneshot;
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::mcp::transport::stdio::ErrorLog;
-use crate::mcp::{self, CallOptions, Events, Params, PeerError, StdioServerParameters, Terminate};
+use crate::mcp::{
+    self, CallOptions, Events, Mode, Params, PeerError, Profile, Setup, StdioServerParameters,
+    Terminate,
+};
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
@@ -167,7 +170,7 @@ impl Drop for Connection {
 /// One session over a connection.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
 struct Session {
-    core: Arc<mcp::Session>,
+    core: Arc<mcp::Client>,
     listeners: Arc<Listeners>,
     owner: u32,
 }
@@ -184,7 +187,9 @@ impl Session {
         on_notification: Py<PyAny>,
         on_garbage: Py<PyAny>,
         on_request: Py<PyAny>,
+        setup: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
+        let setup = read_setup(setup)?;
         let connection = connection.get();
         same_process(py, "this connection", connection.owner)?;
         let (_, queue) = LoopQueue::running(py)?;
@@ -213,12 +218,45 @@ impl Session {
         link.listen(Arc::new(EventsForPython(Arc::downgrade(&listeners))));
         let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
         let _inside = runtime.enter();
-        let core = Arc::new(mcp::Session::start(transport, link));
+        let core = Arc::new(mcp::Client::start(transport, setup));
         Ok(Self {
             core,
             listeners,
             owner: runtime::process(),
         })
+    }
+
+    /// Runs the lifecycle: `auto`, `legacy`, `discover` or a revision; the future gives what the
+    /// server said of itself.
+    fn connect<'py>(&self, py: Python<'py>, mode: &str) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this session", self.owner)?;
+        let mode = match mode {
+            "discover" => None,
+            named => Some(Mode::parse(named).map_err(|error| to_py(py, &error))?),
+        };
+        let client = Arc::clone(&self.core);
+        bridge::spawn_in_order(
+            py,
+            async move {
+                match mode {
+                    None => client.discover().await,
+                    Some(mode) => client.connect(&mode).await,
+                }
+            },
+            |py, described| Ok(from_json(py, described.as_bytes())?.unbind()),
+        )
+    }
+
+    /// Goes on with what the server said of itself earlier; sends nothing.
+    fn adopt(&self, py: Python<'_>, described: &Bound<'_, PyAny>) -> PyResult<()> {
+        same_process(py, "this session", self.owner)?;
+        let adopted = self.core.adopt(to_json(described)?);
+        adopted.map(drop).map_err(|error| to_py(py, &error))
+    }
+
+    /// The revision that was agreed on, or None.
+    fn version(&self) -> Option<String> {
+        self.core.agreed().map(|agreed| agreed.version.clone())
     }
 
     /// Sends a request; the future gives the decoded result.
@@ -313,6 +351,25 @@ impl Drop for Session {
             Box::leak(Box::new(Arc::clone(&self.core)));
         }
     }
+}
+
+/// Reads the settings of a client from a dict; what is missing is as in the engine.
+fn read_setup(given: &Bound<'_, PyAny>) -> PyResult<Setup> {
+    fn limit(seconds: f64) -> Duration {
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+    let profile = Profile {
+        client_info: to_json(&given.get_item("client_info")?)?,
+        capabilities: to_json(&given.get_item("capabilities")?)?,
+        log_level: given.get_item("log_level")?.extract()?,
+    };
+    let timeout: Option<f64> = given.get_item("timeout")?.extract()?;
+    Ok(Setup {
+        profile,
+        timeout: timeout.map(limit),
+        patience: limit(given.get_item("patience")?.extract()?),
+        maximum_rounds: given.get_item("maximum_rounds")?.extract()?,
+    })
 }
 
 fn progress_listener(queue: Arc<LoopQueue>, listener: Py<PyAny>) -> mcp::session::ProgressListener {

@@ -93,21 +93,26 @@ fn preview(text: &[u8]) -> String {
     text.chars().take(PREVIEW_CHARACTERS).collect()
 }
 
-/// The text of a message of ours; a request that wants progress is entered with the session first,
-/// so that no report can come before its listener is known.
+/// The text of a message of ours; who listens for what it leads to is entered with the session
+/// first, so that nothing can come before its listener is known.
 pub(super) fn outgoing_text(
     link: &Link,
     message: &TxJsonRpcMessage<RoleClient>,
 ) -> Result<Vec<u8>, serde_json::Error> {
     if let JsonRpcMessage::Request(request) = message
         && let ClientRequest::CustomRequest(custom) = &request.request
-        && let Some(Outgoing {
-            progress: Some(listener),
-            ..
-        }) = custom.extensions.get()
-        && let Some(token) = progress_token(custom)
+        && let Some(outgoing) = custom.extensions.get::<Outgoing>()
     {
-        link.register_progress(token, Arc::clone(listener));
+        if let Some(listener) = &outgoing.progress
+            && let Some(token) = progress_token(custom)
+        {
+            link.register_progress(token, Arc::clone(listener));
+        }
+        if let Some(stateless) = &outgoing.stateless
+            && let Some(listener) = &stateless.subscriber
+        {
+            link.register_subscription(request.id.to_string(), Arc::clone(listener));
+        }
     }
     encode(message)
 }

@@ -21,6 +21,7 @@ use super::framing::Framer;
 use super::inbox::{Inbox, outgoing_text};
 use super::stderr::{Tail, forward};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mcp::client::Place;
 use crate::mcp::config::StdioServerParameters;
 use crate::mcp::connection::Terminate;
 use crate::mcp::session::{Ending, Link};
@@ -211,6 +212,7 @@ enum Signal {
 #[derive(Debug)]
 pub struct StdioConnection {
     process: Arc<Process>,
+    place: Place,
     stdout: ChildStdout,
     framer: Framer,
     inbox: Inbox,
@@ -270,6 +272,7 @@ impl StdioConnection {
         drop(running);
         Ok(Self {
             process,
+            place: Place::of_command(parameters),
             stdout,
             framer: Framer::new(parameters.maximum_message_bytes),
             inbox: Inbox::new(link, parameters.maximum_message_bytes),
@@ -280,6 +283,11 @@ impl StdioConnection {
     /// What the session and whoever closes the connection share.
     pub fn link(&self) -> Arc<Link> {
         Arc::clone(&self.process.link)
+    }
+
+    /// What is remembered of the server under.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// The child process, for whoever closes the connection.

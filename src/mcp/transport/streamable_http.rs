@@ -23,6 +23,7 @@ use super::http::{
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
 use crate::error::Result;
+use crate::mcp::client::Place;
 use crate::mcp::connection::Terminate;
 use crate::mcp::session::{Ending, Link};
 use crate::mcp::wire::{Undelivered, decode, holds_answer};
@@ -94,6 +95,11 @@ impl StreamableHttpConnection {
     /// The server end, for whoever closes the connection.
     pub fn endpoint(&self) -> Arc<Endpoint> {
         Arc::clone(&self.endpoint)
+    }
+
+    /// What is remembered of the server under.
+    pub(crate) fn place(&self) -> Place {
+        Place::of_url(&self.endpoint.http.url)
     }
 
     /// The id of the session, once the server gave one.
@@ -172,15 +178,19 @@ impl Endpoint {
             text,
             headers,
             kind,
+            is_stateless,
             delivered,
         } = post;
         let name = kind.name().to_owned();
         let outcome = match &kind {
             PostKind::Request { id, .. } => {
-                let message = self.message(text, headers);
-                self.call(id, &name, message, &heard).await
+                let message = self.message(text, headers, is_stateless);
+                self.call(id, &name, message, is_stateless, &heard).await
             }
-            _ => self.deliver(&name, self.message(text, headers)).await,
+            _ => {
+                self.deliver(&name, self.message(text, headers, false))
+                    .await
+            }
         };
         let is_forgotten = had_session
             && matches!(&outcome, Err(failure) if failure.status == Some(StatusCode::NOT_FOUND.as_u16()));
@@ -222,10 +232,12 @@ impl Endpoint {
         say(heard, Said::Ended(what)).await;
     }
 
-    fn message(&self, text: Bytes, own: HeaderMap) -> Request {
+    fn message(&self, text: Bytes, own: HeaderMap, is_stateless: bool) -> Request {
         let mut request = self.http.message(&self.http.url, text, EITHER);
         request.headers_mut().extend(own);
-        self.identify(request.headers_mut());
+        if !is_stateless {
+            self.identify(request.headers_mut());
+        }
         request
     }
 
@@ -241,12 +253,16 @@ impl Endpoint {
         id: &RequestId,
         name: &str,
         message: Request,
+        is_stateless: bool,
         heard: &Heard,
     ) -> Result<(), Undelivered> {
         let is_first = name == "initialize";
+        // Without a session, 404 is how a server says that it does not know the method.
+        let may_be_forgotten = !is_stateless && self.session.get().is_some();
         let sent = self.http.send(message, name, self.http.read_timeout).await;
         let answer = match sent {
             Ok(answer) => answer,
+            Err(failure) if may_be_forgotten && failure.status == Some(404) => return Err(failure),
             Err(failure) => return answer_in_refusal(failure, id, heard).await,
         };
         if is_first
@@ -257,7 +273,7 @@ impl Endpoint {
         }
         let origin = &self.http.origin;
         match media_type(&answer).as_str() {
-            EVENT_STREAM => self.follow(answer, id, name, heard).await,
+            EVENT_STREAM => self.follow(answer, id, name, is_stateless, heard).await,
             JSON => {
                 let text = self.http.body(answer, name).await?;
                 if is_first {
@@ -322,6 +338,7 @@ impl Endpoint {
         answer: Response,
         id: &RequestId,
         name: &str,
+        is_stateless: bool,
         heard: &Heard,
     ) -> Result<(), Undelivered> {
         let mut body = EventBody::new(answer, self.http.limit);
@@ -348,7 +365,8 @@ impl Endpoint {
                 Err(end @ StreamEnd::Silent) => return Err(self.unanswered(name, &end)),
                 Err(end) => {
                     let failure = self.unanswered(name, &end);
-                    let Some(last_id) = body.events.last_id().map(str::to_owned) else {
+                    let last_id = body.events.last_id().filter(|_| !is_stateless);
+                    let Some(last_id) = last_id.map(str::to_owned) else {
                         return Err(failure);
                     };
                     let continued = loop {
@@ -467,8 +485,8 @@ async fn answer_in_refusal(
     heard: &Heard,
 ) -> Result<(), Undelivered> {
     let text = match &failure.body {
-        Some(body) if failure.status != Some(404) => Bytes::from(body.clone()),
-        _ => return Err(failure),
+        Some(body) => Bytes::from(body.clone()),
+        None => return Err(failure),
     };
     let decoded = decode(&text);
     if !holds_answer(&decoded, id) {

@@ -30,6 +30,8 @@ pub(super) struct Post {
     /// Those of this message alone.
     pub(super) headers: HeaderMap,
     pub(super) kind: PostKind,
+    /// It is a request that belongs to no session.
+    pub(super) is_stateless: bool,
     /// Told whether the message arrived.
     pub(super) delivered: oneshot::Sender<Result<(), Undelivered>>,
 }
@@ -114,12 +116,18 @@ pub(super) struct Traffic {
     is_held: bool,
     exchanges: FuturesUnordered<Abortable<Exchange>>,
     /// The requests that are not answered yet.
-    in_flight: HashMap<RequestId, AbortHandle>,
+    in_flight: HashMap<RequestId, Flight>,
     sender: Heard,
     heard: mpsc::Receiver<Said>,
     inbox: Inbox,
     link: Arc<Link>,
     closed: CancellationToken,
+}
+
+/// A request that is not answered yet.
+struct Flight {
+    exchange: AbortHandle,
+    is_stateless: bool,
 }
 
 impl std::fmt::Debug for Traffic {
@@ -162,10 +170,12 @@ impl Traffic {
         let kind = PostKind::of(message);
         let is_notification = matches!(kind, PostKind::Notification { .. });
         let (delivered, delivery) = oneshot::channel();
+        let carried = carried(message);
         let post = Post {
             text: text.into(),
-            headers: headers_of(message),
+            headers: carried.map_or_else(HeaderMap::new, |carried| carried.headers.clone()),
             kind,
+            is_stateless: carried.is_some_and(|carried| carried.stateless.is_some()),
             delivered,
         };
         // This side holds the receiver.
@@ -215,13 +225,23 @@ impl Traffic {
         let (handle, registration) = AbortHandle::new_pair();
         match &post.kind {
             PostKind::Request { id, .. } => {
-                self.in_flight.insert(id.clone(), handle);
+                let flight = Flight {
+                    exchange: handle,
+                    is_stateless: post.is_stateless,
+                };
+                self.in_flight.insert(id.clone(), flight);
             }
             PostKind::Notification { .. } => self.is_held = true,
             PostKind::Cancellation { id } => {
+                let Some(flight) = id.as_ref().and_then(|id| self.in_flight.remove(id)) else {
+                    // It was answered meanwhile.
+                    return;
+                };
                 // Nobody reads the answer any more.
-                if let Some(handle) = id.as_ref().and_then(|id| self.in_flight.remove(id)) {
-                    handle.abort();
+                flight.exchange.abort();
+                if flight.is_stateless {
+                    // The end of its stream is how the server hears of it.
+                    return;
                 }
             }
             PostKind::Answer => {}
@@ -251,18 +271,14 @@ impl Traffic {
     }
 }
 
-fn headers_of(message: &TxJsonRpcMessage<RoleClient>) -> HeaderMap {
+/// What a request of ours carries beside its text.
+fn carried(message: &TxJsonRpcMessage<RoleClient>) -> Option<&Outgoing> {
     let JsonRpcMessage::Request(request) = message else {
-        return HeaderMap::new();
+        return None;
     };
     match &request.request {
-        ClientRequest::CustomRequest(custom) => custom
-            .extensions
-            .get()
-            .map_or_else(HeaderMap::new, |outgoing: &Outgoing| {
-                outgoing.headers.clone()
-            }),
-        _ => HeaderMap::new(),
+        ClientRequest::CustomRequest(custom) => custom.extensions.get(),
+        _ => None,
     }
 }
 

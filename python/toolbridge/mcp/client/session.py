@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientSession"]
 
-LATEST_PROTOCOL_VERSION = "2025-11-25"
-SUPPORTED_PROTOCOL_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-
 _INTERNAL_ERROR = -32603
 _METHOD_NOT_FOUND = -32601
 
@@ -138,7 +135,11 @@ class ClientSession:
         """Start the session; nothing is sent yet."""
         self._callbacks = CallbackQueue()
         self._session = _toolbridge.Session(
-            self._connection, self._on_notification, self._on_garbage, self._on_request
+            self._connection,
+            self._on_notification,
+            self._on_garbage,
+            self._on_request,
+            self._setup(),
         )
         return self
 
@@ -178,21 +179,7 @@ class ClientSession:
         """
         if self._initialize_result is not None:
             return self._initialize_result
-        info = self._client_info or {"name": "toolbridge", "version": _toolbridge.__version__}
-        params = {
-            "protocolVersion": LATEST_PROTOCOL_VERSION,
-            "capabilities": self._capabilities(),
-            "clientInfo": info,
-        }
-        answer = await self._request("initialize", params)
-        version = answer.get("protocolVersion")
-        if version not in SUPPORTED_PROTOCOL_VERSIONS:
-            accepted = ", ".join(SUPPORTED_PROTOCOL_VERSIONS)
-            message = (
-                f"the server speaks revision {version!r} of MCP; this session accepts {accepted}"
-            )
-            raise MCPError(code=_INTERNAL_ERROR, message=message)
-        await self._notify("notifications/initialized", None)
+        answer = await self._native().connect("legacy")
         self._initialize_result = types.InitializeResult._wrap(answer)
         return self._initialize_result
 
@@ -228,6 +215,17 @@ class ClientSession:
     def get_server_capabilities(self) -> types.ServerCapabilities | None:
         """Return what the server can do; None before `initialize`."""
         return self.server_capabilities
+
+    def _setup(self) -> dict[str, Any]:
+        own = {"name": "toolbridge", "version": _toolbridge.__version__}
+        return {
+            "client_info": self._client_info or own,
+            "capabilities": self._capabilities(),
+            "log_level": None,
+            "timeout": self._timeout,
+            "patience": 10.0,
+            "maximum_rounds": 10,
+        }
 
     def _capabilities(self) -> dict[str, Any]:
         capabilities: dict[str, Any] = {}

@@ -1,0 +1,204 @@
+//! The revisions of MCP in their two eras, and what a request of the later one carries: its `_meta`
+//! fields and its HTTP headers. Pure.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Profile;
+use super::fields::members;
+use super::headers::standard;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::mcp::session::Params;
+
+/// The revisions that begin with a handshake, `initialize`; the oldest first.
+pub const LEGACY_VERSIONS: &[&str] = &["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+/// The revisions whose every request stands alone; the oldest first.
+pub const MODERN_VERSIONS: &[&str] = &["2026-07-28"];
+
+/// The one that is offered first.
+pub(super) const LATEST_LEGACY: &str = "2025-11-25";
+pub(super) const LATEST_MODERN: &str = "2026-07-28";
+
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// The two ways in which client and server agree on a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// A handshake at the beginning: 2025-11-25 and earlier.
+    Legacy,
+    /// Each request names its revision: 2026-07-28 and later.
+    Modern,
+}
+
+/// Which revision a client wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// The latest that the server speaks.
+    Auto,
+    /// The handshake, without a look at the server.
+    Legacy,
+    /// One of [`MODERN_VERSIONS`], without a look at the server.
+    Pinned(String),
+}
+
+impl Mode {
+    /// Reads `auto`, `legacy` or one of [`MODERN_VERSIONS`].
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "legacy" => Ok(Self::Legacy),
+            version if MODERN_VERSIONS.contains(&version) => Ok(Self::Pinned(version.to_owned())),
+            other => {
+                let hint = if LEGACY_VERSIONS.contains(&other) {
+                    ": that revision begins with a handshake, which is mode \"legacy\""
+                } else {
+                    ""
+                };
+                let accepted = MODERN_VERSIONS.join("\", \"");
+                Err(Error::new(
+                    ErrorKind::Configuration,
+                    format!(
+                        "mode is {other:?}; it takes \"auto\", \"legacy\", \"{accepted}\"{hint}"
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+/// What client and server agreed on.
+#[derive(Debug, Clone)]
+pub struct Agreed {
+    /// The revision.
+    pub version: String,
+    /// What the server said of itself: an `InitializeResult` or a `DiscoverResult`.
+    pub described: RawJson,
+    /// What each request carries; none in the era of the handshake.
+    pub(super) stamp: Option<Stamp>,
+}
+
+impl Agreed {
+    /// The era of the revision.
+    pub fn era(&self) -> Era {
+        match self.stamp {
+            Some(_) => Era::Modern,
+            None => Era::Legacy,
+        }
+    }
+}
+
+/// Whether a notification of the client exists no more in the modern era.
+pub(super) fn is_removed_notification(method: &str) -> bool {
+    matches!(
+        method,
+        "notifications/initialized" | "notifications/roots/list_changed" | "notifications/progress"
+    )
+}
+
+/// What every request of one modern connection carries.
+#[derive(Debug, Clone)]
+pub(super) struct Stamp {
+    version: HeaderValue,
+    /// The fields of `_meta` and their values, as JSON text.
+    fields: Vec<(&'static str, String)>,
+    /// The same as one object.
+    meta: RawJson,
+}
+
+impl Stamp {
+    pub(super) fn new(version: &str, profile: &Profile) -> Result<Self> {
+        let header = HeaderValue::try_from(version).map_err(|cause| {
+            Error::new(ErrorKind::Internal, "the revision is no header value").with_source(cause)
+        })?;
+        let mut fields = vec![
+            (
+                "io.modelcontextprotocol/protocolVersion",
+                serde_json::Value::from(version).to_string(),
+            ),
+            (
+                "io.modelcontextprotocol/clientInfo",
+                text(&profile.client_info),
+            ),
+            (
+                "io.modelcontextprotocol/clientCapabilities",
+                modern_capabilities(&profile.capabilities)?,
+            ),
+        ];
+        if let Some(level) = &profile.log_level {
+            fields.push((
+                "io.modelcontextprotocol/logLevel",
+                serde_json::Value::from(level.as_str()).to_string(),
+            ));
+        }
+        let meta = object(&fields, "");
+        Ok(Self {
+            version: header,
+            fields,
+            meta,
+        })
+    }
+
+    /// The parameters of a request with the fields in its `_meta`; adds the headers of its POST. A
+    /// field that the caller gave stays the caller's.
+    pub(super) fn apply(
+        &self,
+        method: &str,
+        params: Params,
+        headers: &mut HeaderMap,
+    ) -> Result<Params> {
+        headers.insert(PROTOCOL_VERSION, self.version.clone());
+        headers.extend(standard(method, params.object.as_ref()));
+        let meta = match params.meta {
+            None => self.meta.clone(),
+            Some(own) => self.beside(&own)?,
+        };
+        Ok(Params {
+            object: params.object,
+            meta: Some(meta),
+        })
+    }
+
+    fn beside(&self, own: &RawJson) -> Result<RawJson> {
+        let given = members(own)?;
+        let missing: Vec<_> = self
+            .fields
+            .iter()
+            .filter(|(name, _)| given.iter().all(|(own, _)| own != name))
+            .cloned()
+            .collect();
+        let text: Vec<_> = given
+            .iter()
+            .map(|(name, value)| format!("{}:{value}", serde_json::Value::from(&**name)))
+            .collect();
+        Ok(object(&missing, &text.join(",")))
+    }
+}
+
+/// An object of the members that are given as text, and of fields.
+fn object(fields: &[(&'static str, String)], members: &str) -> RawJson {
+    let mut text = format!("{{{members}");
+    for (name, value) in fields {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.extend(["\"", name, "\":", value]);
+    }
+    text.push('}');
+    RawJson::trusted(text)
+}
+
+fn text(raw: &RawJson) -> String {
+    String::from_utf8_lossy(raw.as_bytes()).into_owned()
+}
+
+/// Clients no longer tell that their roots have changed.
+fn modern_capabilities(capabilities: &RawJson) -> Result<String> {
+    let mut value = capabilities.to_value()?;
+    if let Some(roots) = value
+        .get_mut("roots")
+        .and_then(|roots| roots.as_object_mut())
+    {
+        roots.remove("listChanged");
+    }
+    Ok(value.to_string())
+}

@@ -2,6 +2,7 @@
 //! in it. `src/python/error.rs` maps the kinds to the Python exception classes.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What went wrong, in the terms in which a caller reacts to it.
@@ -68,6 +69,15 @@ pub enum ErrorKind {
     ServiceUnavailable,
 }
 
+/// How the connection under a request was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The request never left.
+    Unsent,
+    /// It may have arrived, and may have been carried out.
+    Broken,
+}
+
 /// What is known about the place where it went wrong. All of it is safe to show: no keys, and URLs
 /// as their origin alone.
 #[derive(Debug, Clone, Default)]
@@ -96,6 +106,8 @@ pub struct ErrorContext {
     pub rpc_code: Option<i64>,
     /// The JSON-RPC `data` of an MCP error, as JSON text.
     pub rpc_data: Option<String>,
+    /// How the connection under an MCP request was lost, if it was.
+    pub loss: Option<Loss>,
     /// How often the request was repeated before this error was given.
     pub retries: u32,
 }
@@ -146,6 +158,25 @@ impl Error {
         self
     }
 
+    /// The error that several callers get: an error of its own with the same sentences.
+    #[must_use]
+    pub fn shared(of: &Arc<Self>) -> Self {
+        let error = Self::new(of.kind, of.message.clone()).with_context((*of.context).clone());
+        match of.causes() {
+            causes if causes.is_empty() => error,
+            mut causes => {
+                causes.reverse();
+                let chained = causes.into_iter().fold(None, |cause, sentence| {
+                    Some(Box::new(SharedCause { sentence, cause }))
+                });
+                Self {
+                    source: chained.map(|cause| cause as Box<_>),
+                    ..error
+                }
+            }
+        }
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -173,6 +204,26 @@ impl Error {
             next = cause.source();
         }
         causes
+    }
+}
+
+/// A cause of an error that several callers get.
+#[derive(Debug)]
+struct SharedCause {
+    sentence: String,
+    cause: Option<Box<Self>>,
+}
+
+impl fmt::Display for SharedCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.sentence)
+    }
+}
+
+impl std::error::Error for SharedCause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let cause = self.cause.as_deref()?;
+        Some(cause)
     }
 }
 

@@ -25,7 +25,7 @@ pub use crate::mcp::link::{
     Ending, Events, Link, PeerAnswer, PeerError, ProgressListener, SubscriptionListener,
 };
 use crate::mcp::wire::{
-    DROPPED_CODE, IncomingParams, Outgoing, Stateless, Undelivered, kind_named,
+    DROPPED_CODE, IncomingParams, Outgoing, Stateless, Undelivered, kind_named, loss_named,
 };
 
 /// The parameters of a request.
@@ -325,6 +325,8 @@ fn error_of_text(method: &str, text: &str) -> Error {
         code: Option<i64>,
         #[serde(default)]
         message: Option<String>,
+        #[serde(default)]
+        loss: Option<String>,
         #[serde(borrow, default)]
         data: Option<&'a serde_json::value::RawValue>,
         #[serde(default)]
@@ -350,6 +352,7 @@ fn error_of_text(method: &str, text: &str) -> Error {
         context.rpc_code = wire.code;
         if kind != ErrorKind::Mcp {
             context.status = wire.data.and_then(|data| status_of(data.get()));
+            context.loss = wire.loss.as_deref().and_then(loss_named);
         }
         context.rpc_data = wire.data.map(|data| data.get().to_owned());
         context.body = Some(text.to_owned());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Loss};
 use crate::json::RawJson;
 use crate::mcp::session::{ProgressListener, SubscriptionListener};
 
@@ -190,6 +190,8 @@ pub(crate) struct Undelivered {
     pub(crate) body: Option<String>,
     /// What kind of error it is, if not one of the transport.
     pub(crate) kind: Option<ErrorKind>,
+    /// How the connection under it was lost, if it was.
+    pub(crate) loss: Option<Loss>,
 }
 
 /// The kinds that an error of this side keeps on its way to the caller, by their names there.
@@ -205,6 +207,20 @@ pub(crate) fn kind_named(name: &str) -> Option<ErrorKind> {
     Some(found.1)
 }
 
+fn loss_name(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Unsent => "unsent",
+        Loss::Broken => "broken",
+    }
+}
+
+/// A loss, by its name in the text.
+pub(crate) fn loss_named(name: &str) -> Option<Loss> {
+    [Loss::Unsent, Loss::Broken]
+        .into_iter()
+        .find(|loss| loss_name(*loss) == name)
+}
+
 impl Undelivered {
     /// Without a status or a body.
     pub(crate) fn new(message: impl Into<String>) -> Self {
@@ -213,6 +229,15 @@ impl Undelivered {
             status: None,
             body: None,
             kind: None,
+            loss: None,
+        }
+    }
+
+    /// Because the connection under it was lost.
+    pub(crate) fn lost(loss: Loss, message: impl Into<String>) -> Self {
+        Self {
+            loss: Some(loss),
+            ..Self::new(message)
         }
     }
 
@@ -228,6 +253,7 @@ impl Undelivered {
             status,
             body: None,
             kind: Some(failure.kind()),
+            loss: None,
         }
     }
 
@@ -249,6 +275,9 @@ impl Undelivered {
         let mut text = serde_json::json!({ "code": DROPPED_CODE, "message": self.message });
         if let Some(status) = self.status {
             text["data"] = serde_json::json!({ "status": status, "body": self.body });
+        }
+        if let Some(loss) = self.loss {
+            text["loss"] = loss_name(loss).into();
         }
         let named = KINDS.iter().find(|(_, kind)| Some(*kind) == self.kind);
         if let Some((name, _)) = named {

@@ -13,7 +13,7 @@ use reqwest::{Request, Response};
 use url::Url;
 
 use super::event_stream::{Event, EventParser};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Loss, Result};
 use crate::mcp::auth::{Authorizer, Refusal, Rounds};
 use crate::mcp::config::StdioServerParameters;
 use crate::mcp::wire::Undelivered;
@@ -311,11 +311,14 @@ impl HttpClient {
     pub(super) fn unreachable(&self, what: &str, cause: &reqwest::Error) -> Undelivered {
         let root = root_cause(cause);
         let origin = &self.origin;
-        Undelivered::new(if cause.is_connect() {
-            format!("cannot connect to the MCP server at {origin} for {what}: {root}")
-        } else {
-            format!("the connection to the MCP server at {origin} broke during {what}: {root}")
-        })
+        if cause.is_connect() {
+            let message =
+                format!("cannot connect to the MCP server at {origin} for {what}: {root}");
+            return Undelivered::lost(Loss::Unsent, message);
+        }
+        let message =
+            format!("the connection to the MCP server at {origin} broke during {what}: {root}");
+        Undelivered::lost(Loss::Broken, message)
     }
 
     async fn refusal(&self, mut answer: Response, what: &str) -> Undelivered {
@@ -359,6 +362,7 @@ impl HttpClient {
             status: Some(status.as_u16()),
             body: Some(body),
             kind: None,
+            loss: None,
         }
     }
 

@@ -44,10 +44,12 @@ fn transport(failure: Undelivered) -> Error {
         status,
         body,
         kind,
+        loss,
     } = failure;
     let data = status.map(|status| serde_json::json!({ "status": status, "body": body }));
     Error::new(kind.unwrap_or(ErrorKind::Transport), message).map_context(|context| {
         context.status = status;
+        context.loss = loss;
         context.rpc_data = data.map(|data| data.to_string());
     })
 }

@@ -22,7 +22,7 @@ use super::http::{
     snippet,
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
-use crate::error::Result;
+use crate::error::{Loss, Result};
 use crate::mcp::client::Place;
 use crate::mcp::connection::Terminate;
 use crate::mcp::session::{Ending, Link};
@@ -308,6 +308,7 @@ impl Endpoint {
                     ),
                     status: Some(status.as_u16()),
                     body: Some(body),
+                    loss: None,
                     kind: None,
                 })
             }
@@ -394,12 +395,16 @@ impl Endpoint {
     fn unanswered(&self, name: &str, end: &StreamEnd) -> Undelivered {
         let origin = &self.http.origin;
         match end {
-            StreamEnd::Finished => Undelivered::new(format!(
-                "the MCP server at {origin} ended the stream of {name} without an answer"
-            )),
-            StreamEnd::Broken(why) => Undelivered::new(format!(
-                "the connection to the MCP server at {origin} broke before {name} was answered: {why}"
-            )),
+            StreamEnd::Finished => Undelivered::lost(
+                Loss::Broken,
+                format!("the MCP server at {origin} ended the stream of {name} without an answer"),
+            ),
+            StreamEnd::Broken(why) => Undelivered::lost(
+                Loss::Broken,
+                format!(
+                    "the connection to the MCP server at {origin} broke before {name} was answered: {why}"
+                ),
+            ),
             StreamEnd::Silent => self.http.silent(name, self.http.read_timeout),
         }
     }

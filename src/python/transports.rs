@@ -28,6 +28,8 @@ struct HttpArguments {
     maximum: usize,
     verify: Verify,
     cert: Option<PathBuf>,
+    proxy: Option<String>,
+    uds: Option<PathBuf>,
 }
 
 #[derive(FromPyObject)]
@@ -53,6 +55,8 @@ impl HttpArguments {
             },
             identity: self.cert,
             authorizer: None,
+            proxy: self.proxy,
+            unix_socket: self.uds,
         }
     }
 }

@@ -124,6 +124,8 @@ fn settings(url: String) -> HttpSettings {
         trust: Trust::System,
         identity: None,
         authorizer: None,
+        proxy: None,
+        unix_socket: None,
     }
 }
 

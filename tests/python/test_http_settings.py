@@ -89,6 +89,25 @@ async def test_the_client_of_a_factory_is_read_and_closed():
 
 
 @pytest.mark.asyncio
+async def test_the_timeouts_of_a_factory_are_those_that_count():
+    httpx2 = pytest.importorskip("httpx2")
+    asked = []
+
+    def factory(headers=None, timeout=None, auth=None):
+        asked.append(httpx2.Timeout(timeout))
+        return httpx2.AsyncClient(timeout=asked[0] if len(asked) == 1 else 0.3)
+
+    silent = {"initialize": lambda exchange: exchange.wait_until_closed()}
+    for words in (r"0\.2 s", r"0\.3 s"):
+        with Server(**silent) as server:
+            client = streamablehttp_client(server.url, None, 7, 0.2, httpx_client_factory=factory)
+            with pytest.raises(TransportError, match=words):
+                await headers_of(client, server)
+    limits = asked[0]
+    assert (limits.connect, limits.read, limits.write, limits.pool) == (7, 0.2, 7, 7)
+
+
+@pytest.mark.asyncio
 async def test_a_client_whose_settings_would_be_lost_is_refused():
     httpx2 = pytest.importorskip("httpx2")
 

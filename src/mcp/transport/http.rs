@@ -1,25 +1,41 @@
 //! HTTP under both HTTP transports: the settings, the pooled client, what a refusal says. URLs are
 //! shown as their origin alone, headers never.
 
-use std::path::PathBuf;
+mod body;
+mod dial;
+mod settings;
+mod tls;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-use super::event_stream::{Event, EventParser};
+use self::body::chunk;
+use self::settings::{endpoint, take_credentials, uri};
 use crate::error::{Error, ErrorKind, Loss, Result};
 use crate::mcp::auth::{Authorizer, Refusal, Rounds};
-use crate::mcp::config::StdioServerParameters;
 use crate::mcp::wire::Undelivered;
+
+pub(super) use self::body::{EventBody, StreamEnd, media_type};
+pub use self::settings::HttpSettings;
+pub use self::tls::Trust;
 
 /// How many redirects one request follows.
 const MAXIMUM_REDIRECTS: usize = 5;
+/// How many requests of one connection wait for their answers at once; the others wait to be sent.
+/// Over HTTP/1 each takes a socket here and at the server.
+const MAXIMUM_UNDER_WAY: usize = 256;
 /// How much of a refusal is read, and how much of it is shown.
 const REFUSAL_BYTES: usize = 64 << 10;
 const SNIPPET_CHARACTERS: usize = 500;
@@ -28,71 +44,30 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the rest of an answer that says nothing may take.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
+const OURSELVES: &str = concat!("toolbridge/", env!("CARGO_PKG_VERSION"));
+
 pub(super) const JSON: &str = "application/json";
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
-/// Whose certificates are accepted.
-#[derive(Debug, Clone)]
-pub enum Trust {
-    /// Those that the system trusts.
-    System,
-    /// Anybody's.
-    Anybody,
-    /// Those that a file of PEM certificates vouches for.
-    Bundle(PathBuf),
-    /// Those that these DER certificates vouch for.
-    Certificates(Vec<Vec<u8>>),
-}
-
-/// How an HTTP server is reached.
+/// A request; its body is at hand, so it can be sent again.
 #[derive(Clone)]
-pub struct HttpSettings {
-    /// The endpoint.
-    pub url: String,
-    /// Sent with every request.
-    pub headers: Vec<(String, String)>,
-    /// How long a connection, and the delivery of a notification, may take.
-    pub timeout: Option<Duration>,
-    /// How long an answer or a stream may be silent.
-    pub read_timeout: Option<Duration>,
-    /// The largest message that is read, in bytes.
-    pub maximum_message_bytes: usize,
-    /// Whose certificates are accepted.
-    pub trust: Trust,
-    /// A file with a client certificate and its key, both PEM.
-    pub identity: Option<PathBuf>,
-    /// Who gives the requests their credentials, if the headers are not all.
-    pub authorizer: Option<Arc<dyn Authorizer>>,
+pub(super) struct Request {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
-impl HttpSettings {
-    /// Nothing but a URL: 30 s to connect, 300 s of silence, the certificates of the system.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            headers: Vec::new(),
-            timeout: Some(Duration::from_secs(30)),
-            read_timeout: Some(Duration::from_mins(5)),
-            maximum_message_bytes: StdioServerParameters::DEFAULT_MAXIMUM_MESSAGE_BYTES,
-            trust: Trust::System,
-            identity: None,
-            authorizer: None,
-        }
+impl Request {
+    pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
     }
 }
 
-impl std::fmt::Debug for HttpSettings {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL and the headers carry keys.
-        formatter
-            .debug_struct("HttpSettings")
-            .field("headers", &self.headers.len())
-            .field("timeout", &self.timeout)
-            .field("read_timeout", &self.read_timeout)
-            .field("authorizer", &self.authorizer)
-            .finish_non_exhaustive()
-    }
-}
+/// An answer, of which the body is still to come.
+pub(super) type Response = http::Response<Incoming>;
+
+type Client = legacy::Client<dial::Dialer, Full<Bytes>>;
 
 /// The id that a server gave the session, once it did; shared by whoever asks for it.
 #[derive(Debug, Clone, Default)]
@@ -115,10 +90,11 @@ impl SessionId {
 /// The client of one connection.
 pub(super) struct HttpClient {
     /// None once the connection was closed, so that no idle socket outlives it.
-    client: Mutex<Option<reqwest::Client>>,
+    client: Mutex<Option<Client>>,
     pub(super) url: Url,
     headers: HeaderMap,
     authorizer: Option<Arc<dyn Authorizer>>,
+    places: Semaphore,
     /// What errors call the server.
     pub(super) origin: String,
     pub(super) timeout: Option<Duration>,
@@ -141,12 +117,7 @@ fn configuration(message: impl Into<String>) -> Error {
 
 impl HttpClient {
     pub(super) fn new(settings: &HttpSettings) -> Result<Self> {
-        let url = Url::parse(&settings.url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| {
-                configuration("url is not an absolute http or https URL; give one such as https://example.com/mcp")
-            })?;
+        let (mut url, unix_socket) = endpoint(settings)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
             let key = HeaderName::try_from(name)
@@ -159,30 +130,41 @@ impl HttpClient {
             text.set_sensitive(true);
             headers.append(key, text);
         }
-        let client = build_client(settings, &url)?;
-        // reqwest turns credentials in the URL into the header that they stand for.
-        let probe = client.get(url).build().map_err(|cause| {
-            configuration("url cannot be requested").with_source(cause.without_url())
-        })?;
-        if let Some(credentials) = probe.headers().get(AUTHORIZATION)
+        if let Some(credentials) = take_credentials(&mut url)
             && !headers.contains_key(AUTHORIZATION)
         {
-            headers.insert(AUTHORIZATION, credentials.clone());
+            headers.insert(AUTHORIZATION, credentials);
         }
-        let url = probe.url().clone();
+        if !headers.contains_key(USER_AGENT) {
+            headers.insert(USER_AGENT, HeaderValue::from_static(OURSELVES));
+        }
+        let to = uri(&url)?;
+        let origin = unix_socket.as_ref().map_or_else(
+            || url.origin().ascii_serialization(),
+            |path| format!("unix:{}", path.display()),
+        );
+        let dialer = dial::Dialer::new(settings, &to, unix_socket)?;
+        if let Some(credentials) = dialer.proxy_authorization() {
+            headers.insert(PROXY_AUTHORIZATION, credentials);
+        }
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .build(dialer);
         Ok(Self {
             client: Mutex::new(Some(client)),
-            origin: url.origin().ascii_serialization(),
+            origin,
             url,
             headers,
             authorizer: settings.authorizer.clone(),
+            places: Semaphore::new(MAXIMUM_UNDER_WAY),
             timeout: settings.timeout,
             read_timeout: settings.read_timeout,
             limit: settings.maximum_message_bytes,
         })
     }
 
-    fn client(&self) -> MutexGuard<'_, Option<reqwest::Client>> {
+    fn client(&self) -> MutexGuard<'_, Option<Client>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -191,14 +173,23 @@ impl HttpClient {
         *self.client() = None;
     }
 
+    /// A place among the requests that are under way. Answers and notifications need none: what
+    /// is under way may wait for them.
+    pub(super) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.places.acquire().await.ok()
+    }
+
     /// A request with the headers of the settings; `accept` replaces theirs.
     pub(super) fn request(&self, method: Method, url: &Url, accept: &'static str) -> Request {
-        let mut request = Request::new(method, url.clone());
-        *request.headers_mut() = self.headers.clone();
-        request
-            .headers_mut()
-            .insert(ACCEPT, HeaderValue::from_static(accept));
-        request
+        let mut headers = self.headers.clone();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        Request {
+            method,
+            url: url.clone(),
+            headers,
+            body: Bytes::new(),
+        }
     }
 
     /// A POST of one message.
@@ -207,7 +198,7 @@ impl HttpClient {
         request
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        *request.body_mut() = Some(text.into());
+        request.body = text;
         request
     }
 
@@ -239,21 +230,21 @@ impl HttpClient {
 
     async fn exchange(
         &self,
-        client: &reqwest::Client,
+        client: &Client,
         request: Request,
         what: &str,
         limit: Option<Duration>,
     ) -> Result<Response, Undelivered> {
-        within(limit, client.execute(request))
+        within(limit, self.follow_redirects(client, request))
             .await
             .ok_or_else(|| self.silent(what, limit))?
-            .map_err(|cause| self.unreachable(what, &cause))
+            .map_err(|cause| self.unreachable(what, &cause, cause.is_connect()))
     }
 
     /// Sends a request with credentials, again for as long as a refusal leads to better ones.
     async fn send_authorized(
         &self,
-        client: &reqwest::Client,
+        client: &Client,
         authorizer: &dyn Authorizer,
         request: Request,
         what: &str,
@@ -261,26 +252,23 @@ impl HttpClient {
     ) -> Result<Response, Undelivered> {
         let mut rounds = Rounds::default();
         loop {
-            let Some(mut attempt) = request.try_clone() else {
-                let message = format!("{what} cannot be sent twice, as authorization may ask for");
-                return Err(Undelivered::new(message));
-            };
-            let credentials = within(limit, authorizer.headers(request.method(), request.url()))
+            let mut attempt = request.clone();
+            let credentials = within(limit, authorizer.headers(&request.method, &request.url))
                 .await
                 .ok_or_else(|| self.silent(what, limit))?
                 .map_err(|failure| Undelivered::of(&failure, None))?;
             attempt.headers_mut().extend(credentials.clone());
             let answer = self.exchange(client, attempt, what, limit).await?;
-            authorizer.heard(request.url(), answer.headers());
+            authorizer.heard(&request.url, answer.headers());
             let status = answer.status();
             if status.is_success() {
                 return Ok(answer);
             }
             if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 let refusal = Refusal {
-                    method: request.method(),
-                    url: request.url(),
-                    sent: request.headers(),
+                    method: &request.method,
+                    url: &request.url,
+                    sent: &request.headers,
                     credentials: &credentials,
                     status,
                     headers: answer.headers(),
@@ -298,6 +286,41 @@ impl HttpClient {
         }
     }
 
+    /// Messages and credentials go where the caller sent them and nowhere else, and stay what they
+    /// are: redirects to other origins, and those that would turn a POST into a GET, end here.
+    async fn follow_redirects(
+        &self,
+        client: &Client,
+        request: Request,
+    ) -> Result<Response, legacy::Error> {
+        let Request {
+            method,
+            mut url,
+            headers,
+            body,
+        } = request;
+        let mut redirects = 0;
+        loop {
+            let mut sent = http::Request::new(Full::new(body.clone()));
+            *sent.method_mut() = method.clone();
+            // Only URLs that can be requested get here: see `HttpClient::new` and below.
+            *sent.uri_mut() = uri(&url).unwrap_or_default();
+            *sent.headers_mut() = headers.clone();
+            let answer = client.request(sent).await?;
+            let keeps_method = matches!(
+                answer.status(),
+                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+            );
+            let next = location(&answer, &url)
+                .filter(|next| keeps_method && next.origin() == url.origin() && uri(next).is_ok());
+            match next {
+                Some(next) if redirects < MAXIMUM_REDIRECTS => url = next,
+                _ => return Ok(answer),
+            }
+            redirects += 1;
+        }
+    }
+
     /// The error of an answer that did not come in time.
     pub(super) fn silent(&self, what: &str, limit: Option<Duration>) -> Undelivered {
         Undelivered::new(format!(
@@ -308,10 +331,15 @@ impl HttpClient {
         ))
     }
 
-    pub(super) fn unreachable(&self, what: &str, cause: &reqwest::Error) -> Undelivered {
+    fn unreachable(
+        &self,
+        what: &str,
+        cause: &dyn std::error::Error,
+        is_connect: bool,
+    ) -> Undelivered {
         let root = root_cause(cause);
         let origin = &self.origin;
-        if cause.is_connect() {
+        if is_connect {
             let message =
                 format!("cannot connect to the MCP server at {origin} for {what}: {root}");
             return Undelivered::lost(Loss::Unsent, message);
@@ -323,15 +351,17 @@ impl HttpClient {
 
     async fn refusal(&self, mut answer: Response, what: &str) -> Undelivered {
         let status = answer.status();
-        let redirected = answer
-            .headers()
-            .get(LOCATION)
-            .and_then(|location| self.url.join(location.to_str().ok()?).ok())
+        let redirected = location(&answer, &self.url)
             .filter(|_| status.is_redirection())
             .map(|location| location.origin().ascii_serialization());
+        let patience = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|wanted| wanted.to_str().ok())
+            .map(|wanted| format!("; it wants to be asked again after {}", snippet(wanted)));
         let mut body = BytesMut::new();
         let reading = async {
-            while let Ok(Some(piece)) = answer.chunk().await {
+            while let Ok(Some(piece)) = chunk(&mut answer).await {
                 body.extend_from_slice(&piece);
                 if body.len() > REFUSAL_BYTES {
                     break;
@@ -346,9 +376,12 @@ impl HttpClient {
                 "; it wants credentials: give them with headers or auth".to_owned()
             }
             StatusCode::FORBIDDEN => "; the credentials do not allow it".to_owned(),
-            _ => redirected.map_or_else(String::new, |to| {
-                format!("; a redirect to {to} is not followed: give the URL that it leads to")
-            }),
+            _ => redirected
+                .map(|to| {
+                    format!("; a redirect to {to} is not followed: give the URL that it leads to")
+                })
+                .or(patience)
+                .unwrap_or_default(),
         };
         let said = match snippet(&body) {
             text if text.is_empty() => String::new(),
@@ -381,10 +414,10 @@ impl HttpClient {
         let mut first = Bytes::new();
         let mut joined = BytesMut::new();
         loop {
-            let piece = within(self.read_timeout, answer.chunk())
+            let piece = within(self.read_timeout, chunk(&mut answer))
                 .await
                 .ok_or_else(|| self.silent(what, self.read_timeout))?
-                .map_err(|cause| self.unreachable(what, &cause))?;
+                .map_err(|cause| self.unreachable(what, &cause, false))?;
             let Some(piece) = piece else { break };
             let length = first.len() + joined.len() + piece.len();
             if length > self.limit {
@@ -399,7 +432,10 @@ impl HttpClient {
             } else {
                 if joined.is_empty() {
                     let expected = answer
-                        .content_length()
+                        .body()
+                        .size_hint()
+                        .exact()
+                        .map(|rest| rest.saturating_add(length as u64))
                         .and_then(|all| usize::try_from(all).ok());
                     joined.reserve(expected.unwrap_or(0).clamp(length, self.limit));
                     joined.extend_from_slice(&std::mem::take(&mut first));
@@ -415,83 +451,10 @@ impl HttpClient {
     }
 }
 
-fn build_client(settings: &HttpSettings, url: &Url) -> Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("toolbridge/", env!("CARGO_PKG_VERSION")))
-        .tcp_nodelay(true)
-        .redirect(Policy::custom(|attempt| {
-            if stays(&attempt) {
-                attempt.follow()
-            } else {
-                attempt.stop()
-            }
-        }));
-    if let Some(limit) = settings.timeout {
-        builder = builder.connect_timeout(limit);
-    }
-    if url.scheme() == "http" {
-        // Nothing is checked, so the certificates of the system are not read.
-        builder = builder.tls_certs_only([]);
-    } else {
-        builder = match &settings.trust {
-            Trust::System => builder,
-            Trust::Anybody => builder.tls_danger_accept_invalid_certs(true),
-            Trust::Bundle(path) => builder.tls_certs_only(read_bundle(path)?),
-            Trust::Certificates(all) => {
-                let certificates: Result<Vec<_>, _> = all
-                    .iter()
-                    .map(|one| reqwest::Certificate::from_der(one))
-                    .collect();
-                builder.tls_certs_only(certificates.map_err(|cause| {
-                    configuration("verify: a certificate cannot be read").with_source(cause)
-                })?)
-            }
-        };
-        if let Some(path) = &settings.identity {
-            let shown = path.display();
-            let text = std::fs::read(path).map_err(|cause| {
-                configuration(format!("cert: {shown} cannot be read")).with_source(cause)
-            })?;
-            builder = builder.identity(reqwest::Identity::from_pem(&text).map_err(|cause| {
-                configuration(format!(
-                    "cert: {shown} does not hold a PEM certificate and its key"
-                ))
-                .with_source(cause)
-            })?);
-        }
-    }
-    builder.build().map_err(|cause| {
-        let root = root_cause(&cause);
-        configuration(format!("the HTTP client cannot be set up: {root}")).with_source(cause)
-    })
-}
-
-fn read_bundle(path: &std::path::Path) -> Result<Vec<reqwest::Certificate>> {
-    let shown = path.display();
-    let text = std::fs::read(path).map_err(|cause| {
-        configuration(format!(
-            "verify: the certificates in {shown} cannot be read"
-        ))
-        .with_source(cause)
-    })?;
-    reqwest::Certificate::from_pem_bundle(&text)
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| configuration(format!("verify: {shown} holds no PEM certificates")))
-}
-
-/// Messages and credentials go where the caller sent them and nowhere else, and stay what they are:
-/// other redirects would turn a POST into a GET.
-fn stays(attempt: &Attempt<'_>) -> bool {
-    let keeps_method = matches!(
-        attempt.status(),
-        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
-    );
-    let is_same = attempt
-        .previous()
-        .first()
-        .is_some_and(|first| first.origin() == attempt.url().origin());
-    keeps_method && is_same && attempt.previous().len() <= MAXIMUM_REDIRECTS
+/// Where an answer sends the client.
+fn location(answer: &Response, base: &Url) -> Option<Url> {
+    let location = answer.headers().get(LOCATION)?.to_str().ok()?;
+    base.join(location).ok()
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {
@@ -513,69 +476,5 @@ pub(super) async fn within<T>(limit: Option<Duration>, work: impl Future<Output 
     match limit {
         Some(limit) => tokio::time::timeout(limit, work).await.ok(),
         None => Some(work.await),
-    }
-}
-
-/// The media type of an answer, without its parameters.
-pub(super) fn media_type(answer: &Response) -> String {
-    let header = answer.headers().get(CONTENT_TYPE);
-    let text = header
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let name = text.split(';').next().unwrap_or_default();
-    name.trim().to_ascii_lowercase()
-}
-
-/// The body of an answer as events.
-pub(super) struct EventBody {
-    answer: Response,
-    pub(super) events: EventParser,
-    has_ended: bool,
-}
-
-/// Why no event follows.
-pub(super) enum StreamEnd {
-    /// The server ended the stream.
-    Finished,
-    /// The connection broke; the sentence says how.
-    Broken(String),
-    /// The stream was silent for too long.
-    Silent,
-}
-
-impl EventBody {
-    pub(super) fn new(answer: Response, limit: usize) -> Self {
-        Self {
-            answer,
-            events: EventParser::new(limit),
-            has_ended: false,
-        }
-    }
-
-    /// Goes on with the answer that continues a stream.
-    pub(super) fn restart(&mut self, answer: Response) {
-        self.answer = answer;
-        self.events.restart();
-        self.has_ended = false;
-    }
-
-    pub(super) async fn next_event(&mut self, limit: Option<Duration>) -> Result<Event, StreamEnd> {
-        loop {
-            if let Some(event) = self.events.next_event() {
-                return Ok(event);
-            }
-            if self.has_ended {
-                return Err(StreamEnd::Finished);
-            }
-            match within(limit, self.answer.chunk()).await {
-                None => return Err(StreamEnd::Silent),
-                Some(Ok(Some(piece))) => self.events.feed(&piece),
-                Some(Ok(None)) => {
-                    self.has_ended = true;
-                    return self.events.finish().ok_or(StreamEnd::Finished);
-                }
-                Some(Err(cause)) => return Err(StreamEnd::Broken(root_cause(&cause))),
-            }
-        }
     }
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use reqwest::{Request, Response};
 use rmcp::model::RequestId;
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use serde::Deserialize;
@@ -18,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::framing::Frame;
 use super::http::{
-    EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, SessionId, StreamEnd, media_type,
-    snippet,
+    EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, Request, Response, SessionId,
+    StreamEnd, media_type, snippet,
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
 use crate::error::{Loss, Result};
@@ -184,6 +183,7 @@ impl Endpoint {
         let name = kind.name().to_owned();
         let outcome = match &kind {
             PostKind::Request { id, .. } => {
+                let _place = self.http.place().await;
                 let message = self.message(text, headers, is_stateless);
                 self.call(id, &name, message, is_stateless, &heard).await
             }

@@ -102,6 +102,8 @@ def tool_result(value: Any) -> Any:
 class Server:
     """Serves each connection in a thread of its own until the test is over."""
 
+    no_delay = True
+
     def __init__(self, session: str | None = SESSION, **script: Callable[[Exchange], object]):
         self.script = {name.replace("__", "/"): action for name, action in script.items()}
         self.session = session
@@ -148,7 +150,8 @@ class Server:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.no_delay:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.open.add(connection)
             thread = threading.Thread(target=self.serve, args=(connection,), daemon=True)
             self.threads.append(thread)

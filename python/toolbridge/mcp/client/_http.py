@@ -23,7 +23,17 @@ _HTTPX_DEFAULTS = ("accept", "accept-encoding", "connection")
 class HttpArguments:
     """The checked arguments of one HTTP transport."""
 
-    __slots__ = ("cert", "headers", "maximum", "read_timeout", "timeout", "url", "verify")
+    __slots__ = (
+        "cert",
+        "headers",
+        "maximum",
+        "proxy",
+        "read_timeout",
+        "timeout",
+        "uds",
+        "url",
+        "verify",
+    )
 
     def __init__(
         self,
@@ -34,6 +44,8 @@ class HttpArguments:
         auth: object,
         verify: bool | str,
         cert: str | None,
+        proxy: str | None,
+        uds: str | None,
         maximum: tuple[str, int],
     ) -> None:
         """Check and keep them; `maximum` is a name and a value."""
@@ -46,8 +58,14 @@ class HttpArguments:
                 raise type_error("headers", "a dict of str to str, or None", value)
         if not isinstance(verify, (bool, str)) and not hasattr(verify, "__fspath__"):
             raise type_error("verify", "a bool or the path of a PEM file", verify)
-        if cert is not None and not isinstance(cert, str) and not hasattr(cert, "__fspath__"):
-            raise type_error("cert", "the path of a PEM file, or None", cert)
+        for argument, path, accepted in (
+            ("cert", cert, "the path of a PEM file, or None"),
+            ("uds", uds, "the path of a Unix socket, or None"),
+        ):
+            if path is not None and not isinstance(path, str) and not hasattr(path, "__fspath__"):
+                raise type_error(argument, accepted, path)
+        if proxy is not None and isinstance(proxy, (bytes, bool, int, float, list, dict)):
+            raise type_error("proxy", "a str, a URL object or None", proxy)
         name, size = maximum
         if isinstance(size, bool) or not isinstance(size, int):
             raise type_error(name, "a positive int", size)
@@ -60,6 +78,8 @@ class HttpArguments:
         self.read_timeout = read_seconds("sse_read_timeout", sse_read_timeout)
         self.verify: bool | str | list[bytes] = verify
         self.cert = cert
+        self.proxy = None if proxy is None else str(proxy)
+        self.uds = uds
         self.maximum = size
         self.add_auth("auth", auth)
 
@@ -85,7 +105,7 @@ class HttpArguments:
         self.headers = [one for one in self.headers if one[0].lower() != "authorization"]
         self.headers.append(("Authorization", value))
 
-    def add_client(self, name: str, client: Any, *, with_timeouts: bool) -> None:
+    def add_client(self, name: str, client: Any) -> None:
         """Read the settings of an httpx client; one that cannot be read is named."""
         if not is_httpx_client(client):
             accepted = "an httpx.AsyncClient; give headers, auth and timeout without one"
@@ -114,9 +134,9 @@ class HttpArguments:
             if not is_default and key not in own:
                 self.headers.append((key, value))
         self.add_auth(name, client.auth)
-        if with_timeouts:
-            self.timeout = read_seconds(name, client.timeout.connect)
-            self.read_timeout = read_seconds(name, client.timeout.read)
+        self.timeout = read_seconds(name, client.timeout.connect)
+        self.read_timeout = read_seconds(name, client.timeout.read)
+        self.uds = getattr(pool, "_uds", None) or self.uds
         context = getattr(pool, "_ssl_context", None)
         if context is not None and self.url.startswith("https:"):
             import ssl
@@ -127,13 +147,43 @@ class HttpArguments:
                 self.verify = context.get_ca_certs(binary_form=True) or True
 
     def _check_proxies(self, name: str, client: Any, pool: object) -> None:
-        """Refuse a proxy that the environment does not name: the engine reads that alone."""
+        """Refuse a proxy that the environment does not name: its credentials are not to be had."""
         from urllib.request import getproxies
 
         has_proxy = any(mount is not None for mount in client._mounts.values())
         if "Proxy" in type(pool).__name__ or (has_proxy and not getproxies()):
-            message = f"{name} has a proxy; set HTTPS_PROXY or HTTP_PROXY in the environment"
+            message = (
+                f"{name} has a proxy, which is not read; give it with proxy=… (sse_client, "
+                "streamablehttp_client and streamable_http_client take it), or with HTTPS_PROXY "
+                "or HTTP_PROXY in the environment"
+            )
             raise ValueError(message)
+
+
+class Timeouts(tuple[float | None, ...]):
+    """What httpx takes as the four time limits of a client, with the names of `httpx.Timeout`."""
+
+    __slots__ = ()
+
+    @property
+    def connect(self) -> float | None:
+        """Of a connection."""
+        return self[0]
+
+    @property
+    def read(self) -> float | None:
+        """Of each wait for bytes."""
+        return self[1]
+
+    @property
+    def write(self) -> float | None:
+        """Of each wait to send."""
+        return self[2]
+
+    @property
+    def pool(self) -> float | None:
+        """Of the wait for a free connection."""
+        return self[3]
 
 
 def is_httpx_client(client: object) -> bool:
@@ -170,11 +220,13 @@ class HttpTransport:
             raise RuntimeError(message)
         if self._factory is not None:
             name = "httpx_client_factory"
+            limit = self._arguments.timeout
+            timeouts = Timeouts((limit, self._arguments.read_timeout, limit, limit))
             client = self._factory(
-                headers=dict(self._arguments.headers), timeout=None, auth=self._auth
+                headers=dict(self._arguments.headers), timeout=timeouts, auth=self._auth
             )
             try:
-                self._arguments.add_client(name, client, with_timeouts=False)
+                self._arguments.add_client(name, client)
             finally:
                 if is_httpx_client(client):
                     await client.aclose()

@@ -27,8 +27,8 @@ __all__ = ["sse_client"]
 class sse_client(HttpTransport):  # noqa: N801 - the official name of this context manager
     """Connect to a server over HTTP+SSE; an asynchronous context manager of ``(read, write)``.
 
-    It may be closed from any task, thread or event loop, before or after the session. Proxies are
-    those of the environment. Redirects are followed to the same origin, with 307 and 308.
+    It may be closed from any task, thread or event loop, before or after the session. Redirects are
+    followed to the same origin, with 307 and 308.
 
     Args:
         url: The URL of the event stream.
@@ -38,13 +38,17 @@ class sse_client(HttpTransport):  # noqa: N801 - the official name of this conte
         sse_read_timeout: How long the stream may be silent before the connection ends, in seconds
             or as a ``timedelta``. Default: 300 s. None: without limit.
         httpx_client_factory: ``(headers, timeout, auth)``, gives an ``httpx.AsyncClient`` whose
-            headers, credentials and certificates are used; it sends nothing itself, and
-            ``timeout`` is None. Default: none is asked.
+            headers, credentials, timeouts and certificates are used; it sends nothing itself.
+            Default: none is asked.
         auth: A bearer token, a ``(user, password)`` tuple or an ``httpx.BasicAuth``. Default: none.
         on_session_created: ``(session_id)``, called once if the server names the session.
         verify: False accepts anybody's certificate; a path is a file of PEM certificates that
             vouch for the server. Default: the certificates of the system.
         cert: A file with a client certificate and its key, both PEM. Default: none.
+        proxy: The URL of an HTTP proxy, ``http://user:password@host:port``. Default: those of the
+            environment (``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``).
+        uds: The path of a Unix socket that is connected to instead of the host of ``url``; a
+            ``url`` of ``http+unix://%2Fpath%2Fof.sock/mcp`` says the same. Default: none.
         maximum_message_bytes: The largest message that is read, in bytes. Default: 256 MiB. The
             caller of a larger answer gets a ``TransportError``.
 
@@ -70,6 +74,8 @@ class sse_client(HttpTransport):  # noqa: N801 - the official name of this conte
         *,
         verify: bool | str = True,
         cert: str | None = None,
+        proxy: str | None = None,
+        uds: str | None = None,
         maximum_message_bytes: int = DEFAULT_MAXIMUM_MESSAGE_BYTES,
     ) -> None:
         """See the class."""
@@ -83,6 +89,8 @@ class sse_client(HttpTransport):  # noqa: N801 - the official name of this conte
             None if httpx_client_factory is not None else auth,
             verify,
             cert,
+            proxy,
+            uds,
             ("maximum_message_bytes", maximum_message_bytes),
         )
         super().__init__(arguments, httpx_client_factory, auth)

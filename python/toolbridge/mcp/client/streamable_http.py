@@ -54,8 +54,9 @@ class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
 
     They are ``(read, write, get_session_id)``; the last is a function that gives the id of the
     session, or None while the server has given none. It may be closed from any task, thread or
-    event loop, before or after the session. Proxies are those of the environment. Redirects are
-    followed to the same origin, with 307 and 308.
+    event loop, before or after the session. Redirects are followed to the same origin, with 307
+    and 308. At most 256 requests of a session wait for their answers at once; the others wait to
+    be sent.
 
     Args:
         url: The URL of the server's MCP endpoint.
@@ -66,12 +67,16 @@ class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
             a ``timedelta``. Default: 300 s. None: without limit.
         terminate_on_close: Whether the server is told, with a DELETE, that the session is over.
         httpx_client_factory: ``(headers, timeout, auth)``, gives an ``httpx.AsyncClient`` whose
-            headers, credentials and certificates are used; it sends nothing itself, and
-            ``timeout`` is None. Default: none is asked.
+            headers, credentials, timeouts and certificates are used; it sends nothing itself.
+            Default: none is asked.
         auth: A bearer token, a ``(user, password)`` tuple or an ``httpx.BasicAuth``. Default: none.
         verify: False accepts anybody's certificate; a path is a file of PEM certificates that
             vouch for the server. Default: the certificates of the system.
         cert: A file with a client certificate and its key, both PEM. Default: none.
+        proxy: The URL of an HTTP proxy, ``http://user:password@host:port``. Default: those of the
+            environment (``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``).
+        uds: The path of a Unix socket that is connected to instead of the host of ``url``; a
+            ``url`` of ``http+unix://%2Fpath%2Fof.sock/mcp`` says the same. Default: none.
         maximum_message_bytes: The largest message that is read, in bytes. Default: 256 MiB. The
             caller of a larger answer gets a ``TransportError``.
 
@@ -95,6 +100,8 @@ class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
         *,
         verify: bool | str = True,
         cert: str | None = None,
+        proxy: str | None = None,
+        uds: str | None = None,
         maximum_message_bytes: int = DEFAULT_MAXIMUM_MESSAGE_BYTES,
     ) -> None:
         """See the class."""
@@ -106,6 +113,8 @@ class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
             None if httpx_client_factory is not None else auth,
             verify,
             cert,
+            proxy,
+            uds,
             ("maximum_message_bytes", maximum_message_bytes),
         )
         super().__init__(arguments, httpx_client_factory, auth, terminate_on_close)
@@ -139,6 +148,10 @@ class streamable_http_client(_StreamableHttp):  # noqa: N801 - the official name
         verify: False accepts anybody's certificate; a path is a file of PEM certificates that
             vouch for the server. Default: the certificates of the system.
         cert: A file with a client certificate and its key, both PEM. Default: none.
+        proxy: The URL of an HTTP proxy, ``http://user:password@host:port``. Default: those of the
+            environment (``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``).
+        uds: The path of a Unix socket that is connected to instead of the host of ``url``; a
+            ``url`` of ``http+unix://%2Fpath%2Fof.sock/mcp`` says the same. Default: none.
 
     Raises:
         ConfigurationError: ``url``, a header or a file with certificates cannot be used.
@@ -161,6 +174,8 @@ class streamable_http_client(_StreamableHttp):  # noqa: N801 - the official name
         auth: object = None,
         verify: bool | str = True,
         cert: str | None = None,
+        proxy: str | None = None,
+        uds: str | None = None,
     ) -> None:
         """See the class."""
         arguments = HttpArguments(
@@ -171,10 +186,12 @@ class streamable_http_client(_StreamableHttp):  # noqa: N801 - the official name
             auth,
             verify,
             cert,
+            proxy,
+            uds,
             ("max_sse_event_size", unlimited(max_sse_event_size)),
         )
         if http_client is not None:
-            arguments.add_client("http_client", http_client, with_timeouts=True)
+            arguments.add_client("http_client", http_client)
         super().__init__(arguments, None, auth, terminate_on_close)
 
     async def __aenter__(self) -> tuple[TransportStream, TransportStream]:

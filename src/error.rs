@@ -27,6 +27,8 @@ pub enum ErrorKind {
     OAuthToken,
     /// The authorization server did not register this client.
     OAuthRegistration,
+    /// The structured result of a tool does not fit the schema that the tool declares.
+    ToolOutput,
     /// The provider could not be reached, or the connection broke.
     Connection,
     /// The provider did not answer in time (no answer, or status 408).

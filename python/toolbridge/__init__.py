@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import Timeout as Timeout
     from toolbridge.exceptions import ToolbridgeError as ToolbridgeError
     from toolbridge.exceptions import ToolCallArgumentsError as ToolCallArgumentsError
+    from toolbridge.exceptions import ToolOutputError as ToolOutputError
     from toolbridge.exceptions import TransportError as TransportError
     from toolbridge.exceptions import UnprocessableEntityError as UnprocessableEntityError
     from toolbridge.exceptions import UnsupportedParamsError as UnsupportedParamsError
@@ -86,6 +87,7 @@ __all__ = [
     "ServiceUnavailableError",
     "Timeout",
     "ToolCallArgumentsError",
+    "ToolOutputError",
     "ToolbridgeError",
     "TransportError",
     "UnprocessableEntityError",

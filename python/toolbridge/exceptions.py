@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from toolbridge._error_response import ErrorResponse, Headers
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +46,7 @@ __all__ = [
     "ServiceUnavailableError",
     "Timeout",
     "ToolCallArgumentsError",
+    "ToolOutputError",
     "ToolbridgeError",
     "TransportError",
     "UnprocessableEntityError",
@@ -168,69 +171,62 @@ class ConnectionClosedError(MCPError):
 
 
 class TransportError(MCPError):
-    """The MCP transport could not be opened, or could not carry a message."""
+    """The MCP transport could not be opened, or could not carry a message.
+
+    Attributes:
+        status_code: The HTTP status of the answer that was a refusal; None where no HTTP answer
+            came, and on transports without HTTP.
+    """
+
+    status_code: int | None = None
+
+
+class ToolOutputError(MCPError, RuntimeError):
+    """The structured result of a tool does not fit the output schema that the tool declares.
+
+    The official SDKs raise a ``RuntimeError`` for it, so this is one too. The result of a tool that
+    reports an error itself (``isError``) is never checked.
+
+    Attributes:
+        tool: The tool.
+        path: Where it does not fit, a JSON pointer into ``structuredContent``, empty for the whole
+            of it; None where it is missing, or the schema cannot be used.
+        found: What is there, in words; None as above.
+        accepted: What the schema accepts there, in words; None as above.
+    """
+
+    # INTERNAL_ERROR of JSON-RPC: no peer sent it.
+    _default_code = -32603
+
+    @property
+    def tool(self) -> str | None:
+        """See the class."""
+        return self._told("tool")
+
+    @property
+    def path(self) -> str | None:
+        """See the class."""
+        return self._told("path")
+
+    @property
+    def found(self) -> str | None:
+        """See the class."""
+        return self._told("found")
+
+    @property
+    def accepted(self) -> str | None:
+        """See the class."""
+        return self._told("accepted")
+
+    def _told(self, name: str) -> str | None:
+        told = self.data.get(name) if isinstance(self.data, dict) else None
+        return told if isinstance(told, str) else None
 
 
 class MCPTimeoutError(MCPError, TimeoutError):
     """The MCP peer did not answer in time."""
 
     _default_code = -32001
-
-
-class _Headers(dict[str, str]):
-    """Headers by their names in lower case, read in any case."""
-
-    __slots__ = ()
-
-    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
-        pairs = dict(headers or {}).items()
-        super().__init__({str(name).lower(): str(value) for name, value in pairs})
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name.lower(), default)
-
-
-class ErrorResponse:
-    """The answer of a provider that was an error, with the names of ``httpx.Response``.
-
-    Args:
-        status_code: the HTTP status.
-        headers: the headers, found in any case.
-        text: the body.
-    """
-
-    __slots__ = ("headers", "status_code", "text")
-
-    def __init__(
-        self, status_code: int, headers: Mapping[str, str] | None = None, text: str = ""
-    ) -> None:
-        self.status_code = status_code
-        self.headers = _Headers(headers)
-        self.text = text
-
-    @property
-    def content(self) -> bytes:
-        """The body as bytes."""
-        return self.text.encode()
-
-    def json(self) -> Any:
-        """The body, decoded.
-
-        Raises:
-            ValueError: the body is not JSON.
-        """
-        import json
-
-        return json.loads(self.text)
-
-    def __repr__(self) -> str:
-        return f"<ErrorResponse [{self.status_code}]>"
 
 
 class APIError(ToolbridgeError):
@@ -312,7 +308,7 @@ class APIError(ToolbridgeError):
             status_code = getattr(response, "status_code", None) or self._default_status
         if headers is None:
             headers = getattr(response, "headers", None)
-        self.headers = _Headers(headers)
+        self.headers = Headers(headers)
         inner = body if isinstance(body, dict) else {}
         self.llm_provider = llm_provider or provider
         self.model = model
@@ -603,6 +599,8 @@ def _from_native(
     error: BaseException
     if issubclass(cls, MCPError):
         error = cls(fields.get("rpc_code"), message, fields.get("rpc_data"))
+        if isinstance(error, TransportError):
+            error.status_code = fields.get("status_code")
     elif issubclass(cls, APIError):
         given = {key: value for key, value in fields.items() if not key.startswith("rpc_")}
         body = given.pop("body", None)

@@ -2,11 +2,13 @@
 //! whichever of them the server knows), and requests in the form of that revision. Uses `session`,
 //! `json` and `error`.
 
+pub mod catalogue;
 mod era;
 mod fields;
 pub mod headers;
 mod lifecycle;
 mod memory;
+pub mod output;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -20,6 +20,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::OAuthFlow => "OAuthFlowError",
         ErrorKind::OAuthToken => "OAuthTokenError",
         ErrorKind::OAuthRegistration => "OAuthRegistrationError",
+        ErrorKind::ToolOutput => "ToolOutputError",
         ErrorKind::Connection => "APIConnectionError",
         ErrorKind::Timeout => "Timeout",
         ErrorKind::ResponseValidation => "APIResponseValidationError",

@@ -15,6 +15,8 @@ mod mcp_headers;
 #[cfg(test)]
 mod mcp_http;
 #[cfg(test)]
+mod mcp_output;
+#[cfg(test)]
 mod mcp_stdio;
 #[cfg(test)]
 mod tools_call;

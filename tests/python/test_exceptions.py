@@ -22,6 +22,8 @@ from toolbridge.exceptions import (
     MCPTimeoutError,
     RateLimitError,
     ToolCallArgumentsError,
+    ToolOutputError,
+    TransportError,
     _from_native,
 )
 from toolbridge.mcp.types import ErrorData
@@ -270,3 +272,24 @@ def test_nothing_imports_openai():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_transport_error_has_the_status_of_the_answer_or_none():
+    refused = _from_native("TransportError", "refused", {"status_code": 503}, [])
+    assert isinstance(refused, TransportError)
+    assert (refused.status_code, pickle.loads(pickle.dumps(refused)).status_code) == (503, 503)
+    assert TransportError("not reached").status_code is None
+    assert _from_native("TransportError", "broke", {}, []).status_code is None
+
+
+def test_a_tool_output_error_tells_where_and_is_the_runtime_error_of_the_official_sdks():
+    data = {"tool": "t", "path": "/a", "found": "null", "accepted": "a string"}
+    error = _from_native("ToolOutputError", "it does not fit", {"rpc_data": data}, [])
+    assert isinstance(error, ToolOutputError)
+    assert isinstance(error, RuntimeError)
+    assert isinstance(error, MCPError)
+    copied = pickle.loads(pickle.dumps(error))
+    assert (copied.tool, copied.path, copied.found, copied.accepted) == tuple(data.values())
+    assert (error.code, str(error)) == (-32603, "it does not fit")
+    plain = ToolOutputError("no structuredContent")
+    assert (plain.tool, plain.path) == (None, None)

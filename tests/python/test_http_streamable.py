@@ -187,6 +187,7 @@ async def test_what_is_no_answer_is_an_error_of_its_caller_alone(case):
             assert server.origin in str(failure.value)
             assert "hidden" not in str(failure.value)
             assert (failure.value.data or {}).get("status") == status
+            assert failure.value.status_code == status
             await one.send_ping()
 
 

@@ -1,0 +1,497 @@
+//! A JSON Schema (draft-07, 2019-09, 2020-12) as a table of rules. References lead inside the schema
+//! alone: nothing is ever fetched or opened. No recursion, so that no schema is too deep.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::decimal::Decimal;
+use super::keywords::{
+    canonical, choices, compiled, count, counted, members, numeric, pattern, percent_decoded,
+    texts, types, unusable,
+};
+
+/// How large a schema may be.
+const MAXIMUM_NODES: usize = 100_000;
+/// The address of a schema that names none.
+const NAMELESS: &str = "schema:///";
+
+pub(super) type NodeId = usize;
+
+/// A regular expression of the schema.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub(super) text: String,
+    pub(super) regex: fancy_regex::Regex,
+}
+
+#[derive(Debug)]
+pub(super) enum Rule {
+    Types(Vec<String>),
+    /// In canonical form, and as they are shown.
+    Choices(Vec<String>, String),
+    Minimum {
+        limit: Decimal,
+        is_exclusive: bool,
+        shown: String,
+    },
+    Maximum {
+        limit: Decimal,
+        is_exclusive: bool,
+        shown: String,
+    },
+    MultipleOf(Decimal, String),
+    MinimumCount(Counted, u64),
+    MaximumCount(Counted, u64),
+    Pattern(Pattern),
+    Items {
+        prefix: Vec<NodeId>,
+        rest: Option<NodeId>,
+    },
+    Contains {
+        node: NodeId,
+        minimum: u64,
+        maximum: Option<u64>,
+    },
+    UniqueItems,
+    Properties {
+        named: HashMap<String, NodeId>,
+        patterns: Vec<(Pattern, NodeId)>,
+        rest: Option<NodeId>,
+    },
+    PropertyNames(NodeId),
+    Required(Vec<String>),
+    DependentRequired(String, Vec<String>),
+    DependentSchema(String, NodeId),
+    Reference(NodeId),
+    /// Where the outermost schema that has an anchor of this name takes it.
+    DynamicReference(NodeId, Option<String>),
+    All(Vec<NodeId>),
+    Any(Vec<NodeId>),
+    One(Vec<NodeId>),
+    Not(NodeId),
+    If {
+        test: NodeId,
+        then: Option<NodeId>,
+        otherwise: Option<NodeId>,
+    },
+    UnevaluatedItems(NodeId),
+    UnevaluatedProperties(NodeId),
+}
+
+/// What a count counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counted {
+    Characters,
+    Items,
+    Properties,
+}
+
+#[derive(Debug)]
+pub(super) enum Node {
+    /// `true` or `false`.
+    Fixed(bool),
+    Rules {
+        resource: usize,
+        rules: Vec<Rule>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) nodes: Vec<Node>,
+    pub(super) dynamic_anchors: HashMap<(usize, String), NodeId>,
+    /// Somewhere it matters what was evaluated.
+    pub(super) tracks: bool,
+}
+
+/// Compiles a schema; the first node is its root.
+///
+/// # Errors
+/// A sentence part that says what about the schema cannot be used.
+pub(super) fn compile(schema: &Value) -> Result<Table, String> {
+    let mut compiler = Compiler::new(schema);
+    compiler.index();
+    compiler.node(schema, 0)?;
+    let anchors: Vec<_> = compiler
+        .dynamic
+        .iter()
+        .map(|(key, value)| (key.clone(), *value))
+        .collect();
+    let mut dynamic_anchors = HashMap::new();
+    for ((resource, name), value) in anchors {
+        let id = compiler.node(value, resource)?;
+        dynamic_anchors.insert((resource, name), id);
+    }
+    let mut tracks = false;
+    while let Some((id, value, resource)) = compiler.waiting.pop() {
+        let node = match value {
+            Value::Bool(truth) => Node::Fixed(*truth),
+            Value::Object(keywords) => {
+                let rules = compiler.rules(keywords, resource)?;
+                tracks |= rules.iter().any(|rule| {
+                    matches!(
+                        rule,
+                        Rule::UnevaluatedItems(_) | Rule::UnevaluatedProperties(_)
+                    )
+                });
+                Node::Rules { resource, rules }
+            }
+            other => return Err(format!("{other} stands where a schema is needed")),
+        };
+        compiler.nodes[id] = node;
+    }
+    Ok(Table {
+        nodes: compiler.nodes,
+        dynamic_anchors,
+        tracks,
+    })
+}
+
+struct Compiler<'a> {
+    root: &'a Value,
+    /// Draft-07 and before: `$ref` hides what stands beside it.
+    is_old: bool,
+    nodes: Vec<Node>,
+    waiting: Vec<(NodeId, &'a Value, usize)>,
+    by_address: HashMap<*const Value, NodeId>,
+    /// Schemas with an `$id` of their own, the root first.
+    resources: Vec<(Url, &'a Value)>,
+    resource_roots: HashMap<*const Value, usize>,
+    by_url: HashMap<String, usize>,
+    anchors: HashMap<(usize, String), &'a Value>,
+    dynamic: HashMap<(usize, String), &'a Value>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(root: &'a Value) -> Self {
+        let dialect = root.get("$schema").and_then(Value::as_str).unwrap_or("");
+        Self {
+            root,
+            is_old: ["draft-07", "draft-06", "draft-04", "draft-03"]
+                .iter()
+                .any(|old| dialect.contains(old)),
+            nodes: Vec::new(),
+            waiting: Vec::new(),
+            by_address: HashMap::new(),
+            resources: Vec::new(),
+            resource_roots: HashMap::new(),
+            by_url: HashMap::new(),
+            anchors: HashMap::new(),
+            dynamic: HashMap::new(),
+        }
+    }
+
+    /// Finds what references can name.
+    fn index(&mut self) {
+        // NAMELESS is a URL, and a root that names itself replaces it.
+        let Ok(nameless) = Url::parse(NAMELESS) else {
+            return;
+        };
+        self.resources.push((nameless, self.root));
+        self.resource_roots.insert(self.root, 0);
+        let mut waiting = vec![(self.root, 0)];
+        while let Some((value, mut resource)) = waiting.pop() {
+            let Value::Object(keywords) = value else {
+                continue;
+            };
+            let is_hidden = self.is_old && keywords.contains_key("$ref");
+            let text = |key: &str| keywords.get(key).and_then(Value::as_str);
+            if let Some(id) = text("$id").filter(|_| !is_hidden) {
+                if let Some(anchor) = id.strip_prefix('#').filter(|anchor| !anchor.is_empty()) {
+                    self.anchors.insert((resource, anchor.to_owned()), value);
+                } else if let Ok(mut url) = self.resources[resource].0.join(id) {
+                    url.set_fragment(None);
+                    if std::ptr::eq(value, self.root) {
+                        self.resources[0].0 = url.clone();
+                    } else {
+                        resource = self.resources.len();
+                        self.resources.push((url.clone(), value));
+                        self.resource_roots.insert(value, resource);
+                    }
+                    self.by_url.insert(url.into(), resource);
+                }
+            }
+            for key in ["$anchor", "$dynamicAnchor"] {
+                if let Some(anchor) = text(key) {
+                    self.anchors.insert((resource, anchor.to_owned()), value);
+                    if key == "$dynamicAnchor" {
+                        self.dynamic.insert((resource, anchor.to_owned()), value);
+                    }
+                }
+            }
+            waiting.extend(subschemas(keywords).map(|schema| (schema, resource)));
+        }
+    }
+
+    fn node(&mut self, value: &'a Value, resource: usize) -> Result<NodeId, String> {
+        let resource = self
+            .resource_roots
+            .get(&std::ptr::from_ref(value))
+            .copied()
+            .unwrap_or(resource);
+        if let Some(id) = self.by_address.get(&std::ptr::from_ref(value)) {
+            return Ok(*id);
+        }
+        let id = self.nodes.len();
+        if id == MAXIMUM_NODES {
+            return Err(format!("it has more than {MAXIMUM_NODES} parts"));
+        }
+        self.nodes.push(Node::Fixed(true));
+        self.by_address.insert(value, id);
+        self.waiting.push((id, value, resource));
+        Ok(id)
+    }
+
+    fn nodes_of(
+        &mut self,
+        keyword: &str,
+        value: &'a Value,
+        resource: usize,
+    ) -> Result<Vec<NodeId>, String> {
+        let Value::Array(schemas) = value else {
+            return Err(unusable(keyword, value, "a list of schemas"));
+        };
+        schemas
+            .iter()
+            .map(|schema| self.node(schema, resource))
+            .collect()
+    }
+
+    /// The place that a reference names, and the resource that it belongs to.
+    fn resolve(&self, reference: &str, resource: usize) -> Result<(&'a Value, usize), String> {
+        let (address, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let resource = if address.is_empty() {
+            resource
+        } else {
+            let url = self.resources[resource].0.join(address).map(String::from);
+            let found = url.ok().and_then(|url| self.by_url.get(&url).copied());
+            found.ok_or_else(|| {
+                format!("it refers to {reference:?}, which is outside of it; nothing is fetched")
+            })?
+        };
+        let missing = || format!("it refers to {reference:?}, which it does not have");
+        let fragment = percent_decoded(fragment).ok_or_else(missing)?;
+        let start = self.resources[resource].1;
+        if fragment.is_empty() {
+            return Ok((start, resource));
+        }
+        let Some(pointer) = fragment.strip_prefix('/') else {
+            let anchor = self.anchors.get(&(resource, fragment));
+            return anchor.map(|value| (*value, resource)).ok_or_else(missing);
+        };
+        let mut here = (start, resource);
+        for token in pointer.split('/') {
+            let key = token.replace("~1", "/").replace("~0", "~");
+            let next = match here.0 {
+                Value::Object(members) => members.get(&key),
+                Value::Array(items) => key.parse::<usize>().ok().and_then(|at| items.get(at)),
+                _ => None,
+            };
+            let next = next.ok_or_else(missing)?;
+            let inside = self.resource_roots.get(&std::ptr::from_ref(next)).copied();
+            here = (next, inside.unwrap_or(here.1));
+        }
+        Ok(here)
+    }
+
+    fn reference(
+        &mut self,
+        keyword: &str,
+        value: &'a Value,
+        resource: usize,
+    ) -> Result<NodeId, String> {
+        let Value::String(reference) = value else {
+            return Err(unusable(keyword, value, "a text"));
+        };
+        let (target, resource) = self.resolve(reference, resource)?;
+        self.node(target, resource)
+    }
+
+    fn rules(
+        &mut self,
+        keywords: &'a Map<String, Value>,
+        resource: usize,
+    ) -> Result<Vec<Rule>, String> {
+        if self.is_old
+            && let Some(reference) = keywords.get("$ref")
+        {
+            return Ok(vec![Rule::Reference(
+                self.reference("$ref", reference, resource)?,
+            )]);
+        }
+        let mut rules = Vec::new();
+        let mut last = Vec::new();
+        for (keyword, value) in keywords {
+            match keyword.as_str() {
+                "type" => rules.push(Rule::Types(types(value)?)),
+                "const" => rules.push(Rule::Choices(vec![canonical(value)], value.to_string())),
+                "enum" => rules.push(choices(value)?),
+                "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" | "multipleOf" => {
+                    rules.push(numeric(keyword, value)?);
+                }
+                "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties"
+                | "maxProperties" => {
+                    rules.push(counted(keyword, count(keyword, value)?));
+                }
+                "pattern" => rules.push(Rule::Pattern(pattern(keyword, value)?)),
+                "uniqueItems" if value == &Value::Bool(true) => rules.push(Rule::UniqueItems),
+                "contains" => {
+                    let limit = |keyword: &str| {
+                        keywords
+                            .get(keyword)
+                            .map(|value| count(keyword, value))
+                            .transpose()
+                    };
+                    rules.push(Rule::Contains {
+                        node: self.node(value, resource)?,
+                        minimum: limit("minContains")?.unwrap_or(1),
+                        maximum: limit("maxContains")?,
+                    });
+                }
+                "required" => rules.push(Rule::Required(texts(keyword, value)?)),
+                "propertyNames" => rules.push(Rule::PropertyNames(self.node(value, resource)?)),
+                "dependentRequired" | "dependentSchemas" | "dependencies" => {
+                    for (name, value) in members(keyword, value)? {
+                        rules.push(
+                            if let (Value::Array(_), true) = (value, keyword != "dependentSchemas")
+                            {
+                                Rule::DependentRequired(name.clone(), texts(keyword, value)?)
+                            } else {
+                                Rule::DependentSchema(name.clone(), self.node(value, resource)?)
+                            },
+                        );
+                    }
+                }
+                "$ref" => rules.push(Rule::Reference(self.reference(keyword, value, resource)?)),
+                "$recursiveRef" => {
+                    rules.push(Rule::Reference(self.reference(keyword, value, resource)?));
+                }
+                "$dynamicRef" => rules.push(self.dynamic_reference(value, resource)?),
+                "allOf" => rules.push(Rule::All(self.nodes_of(keyword, value, resource)?)),
+                "anyOf" => rules.push(Rule::Any(self.nodes_of(keyword, value, resource)?)),
+                "oneOf" => rules.push(Rule::One(self.nodes_of(keyword, value, resource)?)),
+                "not" => rules.push(Rule::Not(self.node(value, resource)?)),
+                "if" => {
+                    let then = keywords
+                        .get("then")
+                        .map(|then| self.node(then, resource))
+                        .transpose()?;
+                    let otherwise = keywords
+                        .get("else")
+                        .map(|other| self.node(other, resource))
+                        .transpose()?;
+                    rules.push(Rule::If {
+                        test: self.node(value, resource)?,
+                        then,
+                        otherwise,
+                    });
+                }
+                "unevaluatedItems" => {
+                    last.push(Rule::UnevaluatedItems(self.node(value, resource)?));
+                }
+                "unevaluatedProperties" => {
+                    last.push(Rule::UnevaluatedProperties(self.node(value, resource)?));
+                }
+                _ => {}
+            }
+        }
+        self.containers(keywords, resource, &mut rules)?;
+        rules.append(&mut last);
+        Ok(rules)
+    }
+
+    fn dynamic_reference(&mut self, value: &'a Value, resource: usize) -> Result<Rule, String> {
+        let node = self.reference("$dynamicRef", value, resource)?;
+        let Some((address, anchor)) = value.as_str().and_then(|text| text.split_once('#')) else {
+            return Ok(Rule::Reference(node));
+        };
+        let (_, target) = self.resolve(address, resource)?;
+        let is_dynamic = self.dynamic.contains_key(&(target, anchor.to_owned()));
+        Ok(Rule::DynamicReference(
+            node,
+            is_dynamic.then(|| anchor.to_owned()),
+        ))
+    }
+
+    /// The keywords whose meaning hangs on one another.
+    fn containers(
+        &mut self,
+        keywords: &'a Map<String, Value>,
+        resource: usize,
+        rules: &mut Vec<Rule>,
+    ) -> Result<(), String> {
+        let listed = keywords.get("items").filter(|items| items.is_array());
+        let prefix = match listed.or_else(|| keywords.get("prefixItems")) {
+            Some(prefix) => self.nodes_of("prefixItems", prefix, resource)?,
+            None => Vec::new(),
+        };
+        let rest = match listed {
+            Some(_) => keywords.get("additionalItems"),
+            None => keywords.get("items"),
+        };
+        let rest = rest.map(|rest| self.node(rest, resource)).transpose()?;
+        if rest.is_some() || !prefix.is_empty() {
+            rules.push(Rule::Items { prefix, rest });
+        }
+        let mut named = HashMap::new();
+        if let Some(properties) = keywords.get("properties") {
+            for (name, value) in members("properties", properties)? {
+                named.insert(name.clone(), self.node(value, resource)?);
+            }
+        }
+        let mut patterns = Vec::new();
+        if let Some(properties) = keywords.get("patternProperties") {
+            for (text, value) in members("patternProperties", properties)? {
+                patterns.push((
+                    compiled("patternProperties", text)?,
+                    self.node(value, resource)?,
+                ));
+            }
+        }
+        let rest = keywords.get("additionalProperties");
+        let rest = rest.map(|rest| self.node(rest, resource)).transpose()?;
+        if rest.is_some() || !named.is_empty() || !patterns.is_empty() {
+            rules.push(Rule::Properties {
+                named,
+                patterns,
+                rest,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The schemas that stand directly below one.
+fn subschemas(keywords: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    keywords.iter().flat_map(|(keyword, value)| -> Vec<&Value> {
+        match (keyword.as_str(), value) {
+            ("const" | "enum" | "default" | "examples", _) => Vec::new(),
+            (
+                "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas"
+                | "dependencies",
+                Value::Object(schemas),
+            ) => schemas.values().collect(),
+            ("allOf" | "anyOf" | "oneOf" | "prefixItems" | "items", Value::Array(schemas)) => {
+                schemas.iter().collect()
+            }
+            (
+                "items"
+                | "additionalItems"
+                | "contains"
+                | "additionalProperties"
+                | "propertyNames"
+                | "not"
+                | "if"
+                | "then"
+                | "else"
+                | "unevaluatedItems"
+                | "unevaluatedProperties"
+                | "contentSchema",
+                Value::Object(_),
+            ) => vec![value],
+            _ => Vec::new(),
+        }
+    })
+}

@@ -2,6 +2,7 @@
 //! whichever of them the server knows), and requests in the form of that revision. Uses `session`,
 //! `json` and `error`.
 
+pub mod cache;
 pub mod catalogue;
 mod era;
 mod fields;

@@ -180,6 +180,16 @@ impl Client {
         self.session.notify(method, params).await
     }
 
+    /// Waits for the end of the connection, whoever ends it; the error says why.
+    pub(crate) async fn ended(&self) -> Error {
+        self.session.ended().await
+    }
+
+    /// Whether the connection is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.session.has_ended()
+    }
+
     /// Ends the session and its connection; every waiting call gets a `ConnectionClosed` error.
     /// Closing a closed client does nothing.
     pub async fn close(&self) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +31,8 @@ pub struct Opening {
     pub log: Option<ErrorLogs>,
     /// Whether a server behind HTTP is told that a session is over.
     pub terminate_on_close: bool,
+    /// Gives the attempt up; what is open then is closed before it returns.
+    pub cancelled: CancellationToken,
 }
 
 impl Default for Opening {
@@ -39,6 +42,7 @@ impl Default for Opening {
             events: None,
             log: None,
             terminate_on_close: true,
+            cancelled: CancellationToken::new(),
         }
     }
 }
@@ -93,7 +97,11 @@ impl Opening {
         }
         let session_id = connection.session_id();
         let client = Client::start(connection, self.setup.clone());
-        match client.connect(mode).await {
+        let outcome = tokio::select! {
+            outcome = client.connect(mode) => outcome,
+            () = self.cancelled.cancelled() => Err(given_up()),
+        };
+        match outcome {
             Ok(described) => Ok(Connected {
                 client,
                 described,
@@ -116,6 +124,7 @@ impl Opening {
             StdioConnection::open(parameters, log).map(Connection::Stdio)
         };
         match self.on(open()?, mode).await {
+            Err(failure) if self.cancelled.is_cancelled() => Err(failure),
             // There are servers that end when the first message is not the handshake.
             Err(failure)
                 if *mode == Mode::Auto && failure.kind() == ErrorKind::ConnectionClosed =>
@@ -163,9 +172,17 @@ impl Opening {
     }
 
     async fn over_sse(&self, settings: &HttpSettings) -> Result<Connected> {
-        let connection = SseConnection::open(settings).await?;
+        let connection = tokio::select! {
+            opened = SseConnection::open(settings) => opened?,
+            () = self.cancelled.cancelled() => return Err(given_up()),
+        };
         self.on(Connection::Sse(connection), &Mode::Legacy).await
     }
+}
+
+fn given_up() -> Error {
+    let message = "the attempt to connect was given up";
+    Error::new(ErrorKind::ConnectionClosed, message)
 }
 
 /// Whether the endpoint takes no POST of a message, as that of an HTTP+SSE server does.

@@ -263,6 +263,17 @@ impl Session {
         }
     }
 
+    /// Waits for the end of the connection, whoever ends it; the error says why.
+    pub(crate) async fn ended(&self) -> Error {
+        self.link.ended().await;
+        self.link.closed("what was asked of it")
+    }
+
+    /// Whether the connection is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.link.has_ended()
+    }
+
     /// Ends the session and its transport; every waiting call gets a `ConnectionClosed` error.
     /// Closing a closed session does nothing.
     pub async fn close(&self) {

@@ -32,11 +32,13 @@ class Line:
 
 
 def shown(seconds: float, unit: str, operations: int = 1) -> str:
-    """A duration in the unit of its row."""
+    """A duration, or a size, in the unit of its row."""
     if unit == "us":
         return f"{seconds * 1e6:,.0f} us"
     if unit == "ms":
         return f"{seconds * 1e3:,.2f} ms"
+    if unit == "kB":
+        return f"{seconds:,.0f} kB"
     return f"{operations / seconds:,.0f}/s"
 
 
@@ -45,7 +47,7 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
 
     Args:
         row: The row.
-        samples: Seconds by contender.
+        samples: Seconds, or kilobytes, by contender.
     """
     medians = {name: median(values) for name, values in samples.items()}
     if OURS not in medians:
@@ -54,7 +56,8 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
     for name, theirs in medians.items():
         if name == OURS:
             continue
-        ratio = theirs / medians[OURS]
+        # Memory may not have grown at all.
+        ratio = theirs / max(medians[OURS], 1e-9)
         target = row.targets.get(name)
         lines.append(
             Line(

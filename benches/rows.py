@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 OURS = "toolbridge"
 CHUNKS = 2_000
 AT_ONCE = 5_000
+HTTP_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Row:
     Attributes:
         key: What contenders call it.
         title: What the table calls it.
-        unit: How a median is shown: `us`, `ms` or `per second`.
+        unit: How a median is shown: `us`, `ms`, `per second`, or `kB` of samples that are
+            kilobytes and no seconds.
         count: What one order asks for.
         quick: The same with `--quick`.
         targets: How many times as fast as each contender toolbridge has to be.
@@ -39,7 +41,7 @@ class Group:
     Attributes:
         rows: The rows.
         contenders: The command of each, by the name in the table. The first word is an environment,
-            or a Rust program; `{stdio}` and `{url}` stand for the server's command and address.
+            or a Rust program; `{stdio}`, `{http}` and `{url}` stand for the servers' command and addresses.
     """
 
     rows: tuple[Row, ...]
@@ -81,6 +83,69 @@ GROUPS = (
             "mcp 1.x": ("mcp1", "stdio_session.py", "mcp", "{stdio}"),
             "mcp 2.x": ("mcp2", "stdio_session.py", "mcp", "{stdio}"),
             "rmcp alone (Rust)": ("rmcp_stdio", "{stdio}"),
+        },
+    ),
+    Group(
+        rows=(
+            Row(
+                key="http_one",
+                title="HTTP `call_tool`, one at a time",
+                unit="us",
+                count=200,
+                quick=50,
+                targets={"mcp 2.x": 4.0},
+            ),
+            Row(
+                key="http_many",
+                title=f"HTTP `call_tool`, {HTTP_AT_ONCE} at once",
+                unit="per second",
+                count=HTTP_AT_ONCE,
+                quick=HTTP_AT_ONCE,
+                targets={"mcp 2.x": 10.0},
+                operations=HTTP_AT_ONCE,
+            ),
+        ),
+        contenders={
+            OURS: ("toolbridge", "http_session.py", "toolbridge.mcp", "{http}"),
+            "mcp 1.x": ("mcp1", "http_session.py", "mcp", "{http}"),
+            "mcp 2.x": ("mcp2", "http_session.py", "mcp", "{http}"),
+        },
+    ),
+    Group(
+        rows=(
+            Row(
+                key="open_stdio",
+                title="opening a session over stdio",
+                unit="ms",
+                count=10,
+                quick=4,
+            ),
+            Row(
+                key="open_http",
+                title="opening a session over HTTP",
+                unit="ms",
+                count=20,
+                quick=8,
+            ),
+            Row(
+                key="idle_stdio",
+                title="memory of an idle session over stdio",
+                unit="kB",
+                count=20,
+                quick=10,
+            ),
+            Row(
+                key="idle_http",
+                title="memory of an idle session over HTTP",
+                unit="kB",
+                count=20,
+                quick=10,
+            ),
+        ),
+        contenders={
+            OURS: ("toolbridge", "opening.py", "toolbridge.mcp", "{stdio}", "{http}"),
+            "mcp 1.x": ("mcp1", "opening.py", "mcp", "{stdio}", "{http}"),
+            "mcp 2.x": ("mcp2", "opening.py", "mcp", "{stdio}", "{http}"),
         },
     ),
     Group(

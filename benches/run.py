@@ -106,9 +106,13 @@ def main() -> None:
         seconds, megabytes = measure_imports(pythons, rounds)
         lines += report.import_lines(seconds, megabytes)
         samples |= {"import": seconds, "import, MB": megabytes}
-    with openai_server(programs) as url:
+    with (
+        server(programs / "openai_server", "--chunks", str(CHUNKS)) as url,
+        server(programs / "http_server") as http,
+    ):
+        places = {"{stdio}": str(programs / "stdio_server"), "{url}": url, "{http}": http}
         for group in chosen(GROUPS, options.only):
-            measured = measure_group(group, pythons, programs, url, rounds, quick=options.quick)
+            measured = measure_group(group, pythons, programs, places, rounds, quick=options.quick)
             for row in group.rows:
                 samples[row.key] = measured[row.key]
                 lines += report.row_lines(row, measured[row.key])
@@ -168,10 +172,15 @@ def measure_imports(
 
 
 def measure_group(
-    group: Group, pythons: dict[str, Path], programs: Path, url: str, rounds: int, *, quick: bool
+    group: Group,
+    pythons: dict[str, Path],
+    programs: Path,
+    places: dict[str, str],
+    rounds: int,
+    *,
+    quick: bool,
 ) -> dict[str, dict[str, list[float]]]:
     """Samples by row and contender."""
-    places = {"{stdio}": str(programs / "stdio_server"), "{url}": url}
     with contextlib.ExitStack() as stack:
         contenders = []
         for name, (program, *arguments) in group.contenders.items():
@@ -207,18 +216,17 @@ def takes_part(contender: Contender, row: Row) -> bool:
 
 
 @contextlib.contextmanager
-def openai_server(programs: Path) -> Iterator[str]:
-    """The endpoint of the completion rows; yields its base URL."""
-    command = [str(programs / "openai_server"), "--chunks", str(CHUNKS)]
+def server(program: Path, *arguments: str) -> Iterator[str]:
+    """Runs a server that ends with its input; yields the URL that it says."""
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
+        [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            yield server.stdout.readline().strip()
+            yield process.stdout.readline().strip()
         finally:
-            server.stdin.close()
+            process.stdin.close()
 
 
 if __name__ == "__main__":

@@ -1,40 +1,12 @@
-//! A trivial MCP server over stdio, so that a measurement shows the client and not the server.
+//! A trivial MCP server over stdio; see `answers.rs`.
 //!
-//! One blocking loop on one thread; answers are written by hand around the request's own id. It
-//! flushes when no further request waits, as a burst of requests is answered as a burst.
-//!
-//! Tools: `echo` gives its `text` back, `add` the sum of `a` and `b`, `big` 1 MB of text. With
-//! `--tools N` it lists N tools in all, on one page.
+//! One blocking loop on one thread. It flushes when no further request waits, as a burst of requests
+//! is answered as a burst. With `--tools N` it lists N tools.
+
+mod answers;
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-
-use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::{RawValue, Value};
-
-const BIG_RESULT_BYTES: usize = 1_000_000;
-
-#[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    method: Option<&'a str>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Initialize {
-    #[serde(rename = "protocolVersion")]
-    protocol_version: String,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    name: &'a str,
-    arguments: Option<Value>,
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,25 +15,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         [] => 3,
         _ => return Err("usage: stdio_server [--tools N]".into()),
     };
-    let listing = json!({ "tools": tools(count) }).to_string();
-    let big = text_result(&"0123456789abcdef ".repeat(BIG_RESULT_BYTES / 17));
+    let known = answers::Known::new(count);
 
     let mut input = BufReader::with_capacity(1 << 20, io::stdin().lock());
     let mut output = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     let mut line = String::new();
     while input.read_line(&mut line)? > 0 {
-        let request: Request<'_> = serde_json::from_str(&line)?;
-        if let (Some(id), Some(method)) = (request.id, request.method) {
-            let id = id.get();
-            match answer(method, request.params, &listing, &big) {
-                Ok(result) => {
-                    writeln!(output, r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)?;
-                }
-                Err((code, message)) => {
-                    let error = json!({ "code": code, "message": message });
-                    writeln!(output, r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#)?;
-                }
-            }
+        if let Some(answer) = answers::answer(&line, &known)? {
+            output.write_all(answer.as_bytes())?;
+            output.write_all(b"\n")?;
         }
         line.clear();
         if input.buffer().is_empty() {
@@ -69,118 +31,4 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
-}
-
-/// The result as JSON text, or a JSON-RPC error.
-fn answer(
-    method: &str,
-    params: Option<&RawValue>,
-    listing: &str,
-    big: &str,
-) -> Result<String, (i32, String)> {
-    let params = params.map_or("{}", RawValue::get);
-    let invalid = |error: serde_json::Error| (-32602, error.to_string());
-    match method {
-        "initialize" => {
-            let asked: Initialize = serde_json::from_str(params).map_err(invalid)?;
-            Ok(json!({
-                "protocolVersion": asked.protocol_version,
-                "capabilities": { "tools": {} },
-                "serverInfo": { "name": "bench", "version": "1" },
-            })
-            .to_string())
-        }
-        "ping" => Ok("{}".to_owned()),
-        "tools/list" => Ok(listing.to_owned()),
-        "tools/call" => {
-            let call: Call<'_> = serde_json::from_str(params).map_err(invalid)?;
-            call_tool(call.name, &call.arguments.unwrap_or_default(), big)
-        }
-        _ => Err((-32601, format!("no method {method}"))),
-    }
-}
-
-fn call_tool(name: &str, arguments: &Value, big: &str) -> Result<String, (i32, String)> {
-    match name {
-        "echo" => Ok(text_result(arguments["text"].as_str().unwrap_or_default())),
-        "add" => {
-            let number = |key: &str| arguments[key].as_f64().unwrap_or_default();
-            Ok(text_result(&(number("a") + number("b")).to_string()))
-        }
-        "big" => Ok(big.to_owned()),
-        _ => Err((-32602, format!("no tool {name}"))),
-    }
-}
-
-fn text_result(text: &str) -> String {
-    json!({ "content": [{ "type": "text", "text": text }], "isError": false }).to_string()
-}
-
-/// The three tools that work, filled up with others of the size that real servers have.
-fn tools(count: usize) -> Vec<Value> {
-    let mut tools = vec![
-        json!({
-            "name": "echo",
-            "description": "Gives the text back.",
-            "inputSchema": {
-                "type": "object",
-                "properties": { "text": { "type": "string" } },
-                "required": ["text"],
-            },
-        }),
-        json!({
-            "name": "add",
-            "description": "Adds two numbers.",
-            "inputSchema": {
-                "type": "object",
-                "properties": { "a": { "type": "number" }, "b": { "type": "number" } },
-                "required": ["a", "b"],
-            },
-        }),
-        json!({
-            "name": "big",
-            "description": "Gives 1 MB of text.",
-            "inputSchema": { "type": "object", "properties": {} },
-        }),
-    ];
-    tools.truncate(count);
-    for index in tools.len()..count {
-        tools.push(realistic_tool(index));
-    }
-    tools
-}
-
-fn realistic_tool(index: usize) -> Value {
-    let subject = ["issue", "message", "file", "event", "customer"][index % 5];
-    let verb = ["list", "create", "update", "search", "archive"][index / 5 % 5];
-    json!({
-        "name": format!("{verb}_{subject}_{index}"),
-        "title": format!("{verb} {subject}"),
-        "description": format!(
-            "Use this to {verb} a {subject} in the workspace. Results come newest first; ask for \
-             more with the cursor of the answer before. Fails when the caller may not see it."
-        ),
-        "inputSchema": {
-            "type": "object",
-            "properties": {
-                "workspace": { "type": "string", "description": "Id of the workspace", "minLength": 1 },
-                "query": { "type": "string", "description": format!("Words that the {subject} holds") },
-                "state": { "type": "string", "enum": ["open", "closed", "all"], "default": "open" },
-                "limit": { "type": "integer", "minimum": 1, "maximum": 100, "default": 20 },
-                "labels": { "type": "array", "items": { "type": "string" }, "description": "All of these" },
-                "range": {
-                    "type": "object",
-                    "description": "Time range",
-                    "properties": {
-                        "from": { "type": "string", "format": "date-time" },
-                        "until": { "type": "string", "format": "date-time" },
-                    },
-                    "additionalProperties": false,
-                },
-            },
-            "required": ["workspace"],
-            "additionalProperties": false,
-        },
-        "annotations": { "readOnlyHint": index.is_multiple_of(2), "openWorldHint": false },
-    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr2;
+use serde::de::IgnoredAny;
 
 use super::framing::{Frame, Skipped};
 
@@ -153,10 +154,22 @@ impl EventParser {
         }
     }
 
-    /// What stands at the end of a stream that ended without the last empty line.
+    /// What stands at the end of a stream that ended without the last empty line. The standard drops
+    /// it; a message that is whole is one, and half a message leaves no trace: a stream that is
+    /// taken up again brings the whole of it.
     pub(super) fn finish(&mut self) -> Option<Event> {
+        let last_id = self.last_id.clone();
         self.feed(b"\n\n");
-        self.next_event()
+        let event = self.next_event();
+        let is_whole = event.as_ref().is_some_and(|event| match &event.data {
+            Frame::Line(text) => serde_json::from_slice::<IgnoredAny>(text).is_ok(),
+            Frame::Oversized { .. } => true,
+        });
+        if is_whole {
+            return event;
+        }
+        self.last_id = last_id;
+        None
     }
 
     fn skip_unfinished(&mut self) {
@@ -304,12 +317,21 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_stream_may_lack_its_empty_line_and_a_restart_forgets_a_half_event() {
-        let (found, mut parser) = events(100, &[b"id: 1\ndata: a"]);
+    fn the_end_of_a_stream_may_lack_its_empty_line_but_half_a_message_is_none() {
+        let (found, mut parser) = events(100, &[b"id: 1\ndata: {}"]);
         assert_eq!(found, []);
-        assert_eq!(parser.finish(), Some(event("message", "a")));
-        parser.feed(b"data: half");
+        assert_eq!(parser.finish(), Some(event("message", "{}")));
+        assert_eq!(parser.last_id(), Some("1"));
+        parser.restart();
+        parser.feed(b"id: 2\ndata: {\"half");
         assert_eq!(parser.next_event(), None);
+        assert_eq!(parser.finish(), None);
+        assert_eq!(parser.last_id(), Some("1"));
+    }
+
+    #[test]
+    fn a_restart_forgets_a_half_event() {
+        let (_, mut parser) = events(100, &[b"id: 1\n\ndata: half"]);
         parser.restart();
         parser.feed(b"data: b\n\n");
         assert_eq!(parser.next_event(), Some(event("message", "b")));

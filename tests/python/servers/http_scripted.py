@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import socket
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Request:
     path: str
     headers: dict[str, str]
     message: dict[str, Any] = field(default_factory=dict)
+    body: bytes = b""
 
     @property
     def name(self) -> str:
@@ -199,4 +201,12 @@ def read_request(reader: Any) -> Request | None:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     body = reader.read(int(headers.get("content-length", 0)))
-    return Request(method, path, headers, json.loads(body) if body else {})
+    return Request(method, path, headers, json.loads(body) if body else {}, body)
+
+
+if __name__ == "__main__":
+    # Well-behaved, for a test that measures its own process: prints the URL, ends with its input.
+    with Server() as server:
+        sys.stdout.write(server.url + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()

@@ -145,6 +145,17 @@ class Server:
         """Write any bytes: the characters of `text` are bytes, `<id>` is the id of the call."""
         self.write(text.replace("<id>", str(number)).encode("latin-1"))
 
+    def half(self, number: int, text: str = '{"jsonrpc":"2.0","id":<id>,"res') -> None:
+        """Write what has no line end, and exit."""
+        self.raw(number, text)
+        os._exit(0)
+
+    def endless(self, number: int) -> None:
+        """Write log lines until nobody reads them."""
+        line = {"level": "info", "data": 1}
+        while True:
+            self.send(method="notifications/message", params=line)
+
     def pieces(self, number: int, texts: list[str]) -> None:
         """Write pieces, each in a write of its own; one piece is written byte by byte."""
         if len(texts) == 1:

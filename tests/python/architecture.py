@@ -115,7 +115,7 @@ def paths(stream: list[Token], module: tuple[str, ...]) -> list[Path]:
         if token.text == "mod" and opens_module(stream, index):
             inline.append(stream[index + 1].text)
             index += 3
-        elif token.text == "use" and token.kind == "name":
+        elif token.text == "use" and token.kind == "name" and stream[index + 1].text != "<":
             index = use_tree(stream, index + 1, (), here, found)
         elif token.kind == "name" and not follows_path(stream, index):
             segments, index = plain_path(stream, index)

@@ -114,6 +114,7 @@ def test_a_wrong_source_is_refused(file: str, source: str, expected: str) -> Non
         ("tools.rs", "use std::{fmt, collections::HashMap}; use crate::json::RawJson;"),
         ("mcp.rs", "pub(in crate::mcp) struct Inner;"),
         ("main.rs", "use toolbridge::gateway::serve;"),
+        ("mcp.rs", "fn f() -> impl Future + use<'_> { async { g(); } }"),
     ],
 )
 def test_a_right_source_is_accepted(file: str, source: str) -> None:

@@ -30,6 +30,7 @@ use crate::mcp::wire::Undelivered;
 pub(super) use self::body::{EventBody, StreamEnd, media_type};
 pub use self::settings::HttpSettings;
 pub use self::tls::Trust;
+pub(in crate::mcp) use self::tls::client_config;
 
 /// How many redirects one request follows.
 const MAXIMUM_REDIRECTS: usize = 5;
@@ -143,6 +144,9 @@ impl HttpClient {
             || url.origin().ascii_serialization(),
             |path| format!("unix:{}", path.display()),
         );
+        if let Some(authorizer) = &settings.authorizer {
+            authorizer.attach(settings);
+        }
         let dialer = dial::Dialer::new(settings, &to, unix_socket)?;
         if let Some(credentials) = dialer.proxy_authorization() {
             headers.insert(PROXY_AUTHORIZATION, credentials);
@@ -267,7 +271,6 @@ impl HttpClient {
             if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 let refusal = Refusal {
                     method: &request.method,
-                    url: &request.url,
                     sent: &request.headers,
                     credentials: &credentials,
                     status,
@@ -457,7 +460,7 @@ fn location(answer: &Response, base: &Url) -> Option<Url> {
     base.join(location).ok()
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(in crate::mcp) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
@@ -466,7 +469,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 }
 
 /// The beginning of a text, on one line.
-pub(super) fn snippet(text: &str) -> String {
+pub(in crate::mcp) fn snippet(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").chars().take(SNIPPET_CHARACTERS).collect()
 }

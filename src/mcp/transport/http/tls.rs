@@ -30,7 +30,10 @@ pub enum Trust {
 }
 
 /// The TLS of one connection; `identity` is a file with a client certificate and its key.
-pub(super) fn client_config(trust: &Trust, identity: Option<&Path>) -> Result<ClientConfig> {
+pub(in crate::mcp) fn client_config(
+    trust: &Trust,
+    identity: Option<&Path>,
+) -> Result<ClientConfig> {
     let unusable = |cause: TlsError| {
         configuration(format!("TLS cannot be set up: {cause}")).with_source(cause)
     };

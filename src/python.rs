@@ -1,6 +1,7 @@
 //! The Python boundary: the only code that knows pyo3. Thin classes over `mcp`, `llm` and `tools`;
 //! the public signatures live in `python/toolbridge`.
 
+mod auth;
 mod bridge;
 mod completion;
 mod convert;
@@ -34,6 +35,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(shutdown, module)?)?;
     module.add_function(wrap_pyfunction!(forked, module)?)?;
+    auth::register(module)?;
     completion::register(module)?;
     session::register(module)?;
     tools::register(module)?;

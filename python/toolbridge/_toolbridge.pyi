@@ -2,6 +2,7 @@
 
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Self, final
 
 from typing_extensions import disjoint_base
@@ -12,11 +13,14 @@ from toolbridge.types.chat import ModelResponseStream
 __all__ = [
     "DEFAULT_MAXIMUM_MESSAGE_BYTES",
     "INHERITED_VARIABLES",
+    "Authorization",
     "ChatStream",
     "ChatStreamSource",
     "Connection",
+    "Question",
     "Responder",
     "Session",
+    "TokenFile",
     "__version__",
     "chat_completion",
     "chat_completion_sync",
@@ -29,6 +33,7 @@ __all__ = [
     "open_streamable_http",
     "read_tool_call",
     "shutdown",
+    "sign_jwt",
     "tool_arguments",
     "transform_tools",
 ]
@@ -51,9 +56,34 @@ def open_streamable_http(
     arguments: HttpArguments, terminate_on_close: bool
 ) -> Future[Connection]: ...
 def open_sse(arguments: HttpArguments) -> Future[Connection]: ...
+def sign_jwt(claims: dict[str, Any], key: str, algorithm: str) -> str: ...
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
 def read_tool_call(call: object) -> tuple[str, Any]: ...
 def tool_arguments(text: str) -> dict[str, Any]: ...
+
+@final
+class Authorization:
+    def __new__(
+        cls,
+        settings: dict[str, Any],
+        ask: Callable[[str, Any, Question], object],
+        file: TokenFile | None,
+    ) -> Authorization: ...
+    def bind(self) -> None: ...
+
+@final
+class Question:
+    def attach(self, task: object) -> None: ...
+    def answer(self, value: object) -> None: ...
+    def fail(self, message: str) -> None: ...
+
+@final
+class TokenFile:
+    def __new__(cls, path: str | PathLike[str], server: str) -> TokenFile: ...
+    def tokens(self) -> Future[dict[str, Any] | None]: ...
+    def set_tokens(self, tokens: object) -> Future[None]: ...
+    def client(self) -> Future[dict[str, Any] | None]: ...
+    def set_client(self, client: object) -> Future[None]: ...
 
 @final
 class Connection:

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::mcp::{self, HttpSettings, SseConnection, StreamableHttpConnection, Trust};
+use crate::python::auth::Authorization;
 use crate::python::bridge;
 use crate::python::session::Connection;
 use crate::runtime;
@@ -30,6 +31,7 @@ struct HttpArguments {
     cert: Option<PathBuf>,
     proxy: Option<String>,
     uds: Option<PathBuf>,
+    authorization: Option<Py<Authorization>>,
 }
 
 #[derive(FromPyObject)]
@@ -54,7 +56,7 @@ impl HttpArguments {
                 Verify::Certificates(all) => Trust::Certificates(all),
             },
             identity: self.cert,
-            authorizer: None,
+            authorizer: self.authorization.map(|one| one.get().core()),
             proxy: self.proxy,
             unix_socket: self.uds,
         }

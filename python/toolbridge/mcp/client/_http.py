@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from toolbridge.mcp.client.auth.provider import Provider
+
 DEFAULT_MAXIMUM_MESSAGE_BYTES = _toolbridge.DEFAULT_MAXIMUM_MESSAGE_BYTES
 
 # What httpx puts into every client; the engine has its own.
@@ -24,6 +26,7 @@ class HttpArguments:
     """The checked arguments of one HTTP transport."""
 
     __slots__ = (
+        "_provider",
         "cert",
         "headers",
         "maximum",
@@ -72,6 +75,7 @@ class HttpArguments:
         if size < 1:
             message = f"{name} is {size}; it takes a positive int"
             raise ValueError(message)
+        self._provider: Provider | None = None
         self.url = str(url)
         self.headers = list((headers or {}).items())
         self.timeout = read_seconds("timeout", timeout)
@@ -87,6 +91,12 @@ class HttpArguments:
         """Turn credentials into the header that they stand for."""
         if auth is None:
             return
+        if hasattr(auth, "_authorization"):
+            from toolbridge.mcp.client.auth.provider import Provider
+
+            if isinstance(auth, Provider):
+                self._provider = auth
+                return
         if isinstance(auth, str):
             value = f"Bearer {auth}"
         elif isinstance(auth, tuple) and [type(one) for one in auth] == [str, str]:
@@ -98,12 +108,23 @@ class HttpArguments:
             value = basic
         else:
             accepted = (
-                "a str (a bearer token), a (user, password) tuple or None; give any other "
-                "credentials with headers={'Authorization': …}"
+                "a str (a bearer token), a (user, password) tuple, a provider of "
+                "toolbridge.mcp.client.auth or None; give any other credentials with "
+                "headers={'Authorization': …}"
             )
+            if type(auth).__module__.startswith("mcp."):
+                accepted += (
+                    f". This is the {type(auth).__name__} of the official mcp package: import the "
+                    f"one of the same name from {type(auth).__module__.replace('mcp', 'toolbridge.mcp', 1)}"
+                )
             raise type_error(name, accepted, auth)
         self.headers = [one for one in self.headers if one[0].lower() != "authorization"]
         self.headers.append(("Authorization", value))
+
+    @property
+    def authorization(self) -> _toolbridge.Authorization | None:
+        """What gives the requests their tokens; on the loop that opens the connection."""
+        return None if self._provider is None else self._provider._bound()
 
     def add_client(self, name: str, client: Any) -> None:
         """Read the settings of an httpx client; one that cannot be read is named."""

@@ -1,0 +1,1 @@
+"""Authorization without a person, or with one whom an enterprise knows."""

@@ -1,0 +1,168 @@
+"""The way back from the browser to a program: a port of this machine that listens for a moment."""
+
+from __future__ import annotations
+
+import sys
+
+from toolbridge.mcp.client.auth.exceptions import OAuthFlowError
+from toolbridge.mcp.shared.auth import AuthorizationCodeResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+__all__ = ["LoopbackRedirect", "loopback_redirect"]
+
+_LONGEST_REQUEST = 16 << 10
+_PAGE = (
+    "<!doctype html><meta charset=utf-8><title>{title}</title>"
+    "<body style='font-family:sans-serif;margin:4em'><h1>{title}</h1><p>{text}</p>"
+)
+
+
+class LoopbackRedirect:
+    """A redirect URI on this machine, with both handlers of ``OAuthClientProvider``.
+
+    It listens on 127.0.0.1, and only from the moment when the browser is opened until it has come
+    back. Made by ``loopback_redirect``.
+
+    Attributes:
+        redirect_uri: For ``redirect_uris`` of the client's metadata.
+    """
+
+    def __init__(self, port: int, path: str, open_url: Callable[[str], object] | None) -> None:
+        """See ``loopback_redirect``."""
+        self._port = port
+        self._path = path
+        self._open_url = open_url
+        self._server: asyncio.Server | None = None
+        self._came_back: asyncio.Future[AuthorizationCodeResult] | None = None
+        self._state = ""
+        self.redirect_uri = f"http://127.0.0.1:{port}{path}"
+
+    async def redirect_handler(self, url: str) -> None:
+        """Listen, then open the browser.
+
+        Args:
+            url: That of the authorization server.
+
+        Raises:
+            OAuthFlowError: Another program listens on the port.
+        """
+        import asyncio
+        from urllib.parse import parse_qs, urlsplit
+
+        await self._close()
+        self._state = parse_qs(urlsplit(url).query).get("state", [""])[0]
+        self._came_back = asyncio.get_running_loop().create_future()
+        try:
+            self._server = await asyncio.start_server(
+                self._serve, "127.0.0.1", self._port, limit=_LONGEST_REQUEST
+            )
+        except OSError as cause:
+            message = f"port {self._port} of 127.0.0.1 is taken: {cause.strerror}"
+            raise OAuthFlowError(None, message) from cause
+        opened = await asyncio.to_thread(self._open_url or _open_browser, url)
+        if opened is False:
+            sys.stderr.write(f"Open this URL in a browser to go on:\n{url}\n")
+
+    async def callback_handler(self) -> AuthorizationCodeResult:
+        """Wait until the browser has come back.
+
+        Returns:
+            What the authorization server sent with it.
+
+        Raises:
+            OAuthFlowError: ``redirect_handler`` was not called before.
+        """
+        if self._came_back is None:
+            message = "nobody waits for the browser: redirect_handler comes first"
+            raise OAuthFlowError(None, message)
+        try:
+            return await self._came_back
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        server, self._server, self._came_back = self._server, None, None
+        if server is not None:
+            server.close()
+            await server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = (await reader.readline()).decode("latin-1").split()
+            while (await reader.readline()).strip():
+                pass
+            target = request[1] if len(request) > 1 and request[0] == "GET" else ""
+            status, title, text = self._take(target)
+            page = _PAGE.format(title=title, text=text).encode()
+            head = (
+                f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"
+                f"Content-Length: {len(page)}\r\nCache-Control: no-store\r\n"
+                "Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n"
+            )
+            writer.write(head.encode() + page)
+            await writer.drain()
+        except (OSError, ValueError):
+            # A browser that gives up, or something that is none.
+            pass
+        finally:
+            writer.close()
+
+    def _take(self, target: str) -> tuple[str, str, str]:
+        """Read where the browser was sent to; the status, title and text of the page."""
+        from urllib.parse import parse_qs, urlsplit
+
+        parts = urlsplit(target)
+        found = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        waiting = self._came_back
+        is_ours = parts.path == self._path and found.get("state", "") == self._state
+        if waiting is None or waiting.done() or not is_ours:
+            # Whatever else asks must not end the waiting.
+            return "404 Not Found", "Nothing here", "This page waits for another request."
+        fields = ("code", "state", "iss", "error", "error_description")
+        given = {name: found[name] for name in fields if name in found}
+        waiting.set_result(AuthorizationCodeResult(**given))
+        if "error" in given:
+            return "200 OK", "Not authorized", "The program was told. You can close this page."
+        return "200 OK", "Authorized", "You can close this page and go back to the program."
+
+
+def loopback_redirect(
+    port: int = 0,
+    path: str = "/callback",
+    open_url: Callable[[str], object] | None = None,
+) -> LoopbackRedirect:
+    """Make the redirect URI and the handlers of a program with a browser beside it.
+
+    ``OAuthClientProvider(url, {"redirect_uris": [it.redirect_uri]}, storage, it.redirect_handler,
+    it.callback_handler)`` is all that a script needs.
+
+    Args:
+        port: The port of 127.0.0.1; 0 takes a free one. A client that is registered once and stored
+            needs the same port again.
+        path: The path of the redirect URI.
+        open_url: ``(url)``, called in a thread of its own. Default: the browser of the system; the
+            URL is written to the standard error if there is none.
+    """
+    if not path.startswith("/"):
+        message = f"path is {path!r}; it starts with a slash"
+        raise ValueError(message)
+    return LoopbackRedirect(port or _free_port(), path, open_url)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _open_browser(url: str) -> bool:
+    import webbrowser
+
+    return webbrowser.open(url)

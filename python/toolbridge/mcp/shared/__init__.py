@@ -1,0 +1,1 @@
+"""What clients and servers of MCP share, under the names of ``mcp.shared``."""

@@ -1,19 +1,44 @@
 """The client that the official MCP conformance suite tests: ``client.py SERVER_URL``.
 
-The suite names the scenario in ``MCP_CONFORMANCE_SCENARIO`` and the revision that its server
-speaks in ``MCP_CONFORMANCE_PROTOCOL_VERSION``. Exit status 0 says that the session did all that
-the scenario asks for, 2 that this kind of scenario is not supported yet.
+The suite names the scenario in ``MCP_CONFORMANCE_SCENARIO``, the revision that its server speaks in
+``MCP_CONFORMANCE_PROTOCOL_VERSION``, and what the client knows in ``MCP_CONFORMANCE_CONTEXT``. Exit
+status 0 says that the session did all that the scenario asks for, 2 that this kind of scenario is
+not supported yet.
 """
 
 import asyncio
+import json
 import os
 import sys
+from urllib.request import urlopen
 
 from toolbridge.mcp import ClientSession, types
+from toolbridge.mcp.client.auth import OAuthClientProvider, OAuthFlowError, loopback_redirect
+from toolbridge.mcp.client.auth.extensions.client_credentials import (
+    ClientCredentialsOAuthProvider,
+    PrivateKeyJWTOAuthProvider,
+    SignedJWTParameters,
+    static_assertion_provider,
+)
+from toolbridge.mcp.client.auth.extensions.identity_assertion import (
+    EnterpriseManagedOAuthProvider,
+    WorkloadIdentityOAuthProvider,
+)
 from toolbridge.mcp.client.streamable_http import streamablehttp_client
 
 HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 UNSUPPORTED = 2
+CLIENT_METADATA_URL = "https://conformance-test.local/client-metadata.json"
+# What the client must not go along with.
+REFUSALS = {
+    "auth/iss-normalized": "issuer",
+    "auth/iss-supported-missing": "issuer",
+    "auth/iss-unexpected": "issuer",
+    "auth/iss-wrong-issuer": "issuer",
+    "auth/metadata-issuer-mismatch": "issuer",
+    "auth/resource-mismatch": "another resource",
+    "auth/scope-retry-limit": "scope",
+}
 
 
 def accept_defaults(context, params):
@@ -23,7 +48,90 @@ def accept_defaults(context, params):
     return types.ElicitResult(action="accept", content=content)
 
 
+def agree(url):
+    """Stand for the person with a browser: the suite's server sends everybody back at once."""
+    urlopen(url, timeout=10).close()
+
+
+def in_browser(url, context, **options):
+    """Authorization by a person, at a client that is registered already if the suite names one."""
+    redirect = loopback_redirect(open_url=agree)
+    known = {key: context[key] for key in ("client_id", "client_secret") if key in context}
+    return OAuthClientProvider(
+        url,
+        {"client_name": "toolbridge-conformance", "redirect_uris": [redirect.redirect_uri]},
+        None,
+        redirect.redirect_handler,
+        redirect.callback_handler,
+        client_metadata_url=CLIENT_METADATA_URL,
+        client_info=known or None,
+        **options,
+    )
+
+
+def with_proofs(url, context):
+    return in_browser(url, context, dpop=True)
+
+
+def with_secret(url, context):
+    return ClientCredentialsOAuthProvider(url, None, context["client_id"], context["client_secret"])
+
+
+def with_private_key(url, context):
+    signed = SignedJWTParameters(
+        issuer=context["client_id"],
+        subject=context["client_id"],
+        signing_key=context["private_key_pem"],
+        signing_algorithm=context.get("signing_algorithm", "ES256"),
+    )
+    assertions = signed.create_assertion_provider()
+    return PrivateKeyJWTOAuthProvider(url, None, context["client_id"], assertions)
+
+
+def with_enterprise(url, context):
+    return EnterpriseManagedOAuthProvider(
+        url,
+        client_id=context["client_id"],
+        client_secret=context["client_secret"],
+        idp_client_id=context["idp_client_id"],
+        idp_issuer=context["idp_issuer"],
+        id_token=context["idp_id_token"],
+    )
+
+
+def with_workload(url, context):
+    assertions = static_assertion_provider(context["valid_jwt"])
+    return WorkloadIdentityOAuthProvider(
+        url, assertion_provider=assertions, client_id=context["client_id"]
+    )
+
+
+PROVIDERS = {
+    "auth/client-credentials-basic": with_secret,
+    "auth/client-credentials-jwt": with_private_key,
+    "auth/dpop": with_proofs,
+    "auth/dpop-nonce": with_proofs,
+    "auth/enterprise-managed-authorization": with_enterprise,
+    "auth/wif-jwt-bearer": with_workload,
+}
+
+
+def authorization(scenario, url):
+    """Make what the scenario authorizes itself with, or None if it needs nothing."""
+    if not scenario.startswith("auth/"):
+        return None
+    context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
+    return PROVIDERS.get(scenario, in_browser)(url, context)
+
+
 async def list_tools(session):
+    await session.list_tools()
+
+
+async def use_everything(session):
+    """List, call, and list again: a server may change its mind about the client in between."""
+    await session.list_tools()
+    await session.call_tool("test-tool", {})
     await session.list_tools()
 
 
@@ -67,22 +175,31 @@ SCENARIOS = {
 
 def what_is_unsupported(scenario, revision):
     """Say what this client lacks for the scenario, or None if it lacks nothing."""
-    if scenario.startswith("auth/"):
-        return "authorization"
     if revision not in HANDSHAKE_REVISIONS:
         return f"revision {revision}"
-    if scenario not in SCENARIOS:
+    if scenario not in SCENARIOS and not scenario.startswith("auth/"):
         return "this scenario"
     return None
 
 
 async def run(scenario, url):
     async with (
-        streamablehttp_client(url) as (read, write, _),
+        streamablehttp_client(url, auth=authorization(scenario, url)) as (read, write, _),
         ClientSession(read, write, elicitation_callback=accept_defaults) as session,
     ):
         await session.initialize()
-        await SCENARIOS[scenario](session)
+        await SCENARIOS.get(scenario, use_everything)(session)
+
+
+async def run_and_refuse(scenario, url):
+    """Run a scenario; one that a client must refuse has to end with that."""
+    try:
+        await run(scenario, url)
+    except OAuthFlowError as refusal:
+        if REFUSALS.get(scenario, "\n") not in str(refusal):
+            raise
+    else:
+        assert scenario not in REFUSALS, f"{scenario} was not refused"
 
 
 def main():
@@ -91,7 +208,7 @@ def main():
     if lacking is not None:
         print(f"{scenario}: {lacking} is not supported yet", file=sys.stderr)
         return UNSUPPORTED
-    asyncio.run(run(scenario, sys.argv[1]))
+    asyncio.run(run_and_refuse(scenario, sys.argv[1]))
     return 0
 
 

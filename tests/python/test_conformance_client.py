@@ -90,7 +90,6 @@ def test_an_outcome_that_is_not_the_expected_one_is_counted_in_both_directions(
 @pytest.mark.parametrize(
     ("scenario", "revision", "lacking"),
     [
-        ("auth/basic-cimd", "2025-11-25", "authorization"),
         ("tools_call", "2026-07-28", "revision 2026-07-28"),
         ("a-new-scenario", "2025-11-25", "this scenario"),
     ],

@@ -166,7 +166,8 @@ class Server:
                     self.seen.append(request)
                     self.news.put(request)
                     exchange = Exchange(connection, request, self)
-                    self.script.get(request.name, self.well_behaved)(exchange)
+                    if self.admits(exchange):
+                        self.script.get(request.name, self.well_behaved)(exchange)
         except OSError:
             # The client went away, as some tests want it to.
             return
@@ -174,6 +175,9 @@ class Server:
             self.failures.append(failure)
         finally:
             self.open.discard(connection)
+
+    def admits(self, exchange: Exchange) -> bool:
+        return True
 
     def well_behaved(self, exchange: Exchange) -> None:
         name = exchange.request.name

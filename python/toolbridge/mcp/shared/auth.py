@@ -83,7 +83,7 @@ class _Value(Object):
         shown = ", ".join(f"{key}={value!r}" for key, value in self._shown())
         return f"{type(self).__name__}({shown})"
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - the values are flat
         printer.text(repr(self))
 
 

@@ -220,7 +220,7 @@ def check_method(method: object) -> None:
         raise ValueError(message)
 
 
-def check_callable(name: str, value: object) -> None:
+def check_callable(name: str, value: Any) -> None:
     """Take a function."""
     if not callable(value):
         raise type_error(name, "a coroutine function", value)

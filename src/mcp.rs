@@ -16,7 +16,7 @@ pub mod transport;
 mod wire;
 
 pub use auth::Authorizer;
-pub use client::{Agreed, Client, Era, Mode, Profile, Setup};
+pub use client::{Agreed, Change, Client, Era, Mode, Profile, Setup, Subscription};
 pub use config::{Endurance, HttpKind, Loaded, ServerConfig, StdioServerParameters, Target};
 pub use connect::{Connected, Opening, connect};
 pub use connection::{Connection, Terminate};

@@ -3,10 +3,12 @@
 
 mod auth;
 mod bridge;
+mod callbacks;
 mod completion;
 mod convert;
 mod error;
 mod session;
+mod subscription;
 mod tools;
 mod transports;
 
@@ -37,7 +39,9 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(forked, module)?)?;
     auth::register(module)?;
     completion::register(module)?;
+    callbacks::register(module)?;
     session::register(module)?;
+    subscription::register(module)?;
     tools::register(module)?;
     transports::register(module)?;
     Ok(())

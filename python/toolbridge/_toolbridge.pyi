@@ -20,12 +20,14 @@ __all__ = [
     "Question",
     "Responder",
     "Session",
+    "Subscription",
     "TokenFile",
     "__version__",
     "chat_completion",
     "chat_completion_sync",
     "chat_stream",
     "chat_stream_sync",
+    "connect_http",
     "forked",
     "model_provider",
     "open_sse",
@@ -55,6 +57,15 @@ def open_stdio(
 def open_streamable_http(
     arguments: HttpArguments, terminate_on_close: bool
 ) -> Future[Connection]: ...
+def connect_http(
+    arguments: HttpArguments,
+    terminate_on_close: bool,
+    mode: str,
+    setup: dict[str, Any],
+    on_notification: Callable[[str, dict[str, Any] | None], object],
+    on_garbage: Callable[[str, str], object],
+    on_request: Callable[[str, dict[str, Any] | None, Responder], object],
+) -> Future[tuple[Session, dict[str, Any]]]: ...
 def open_sse(arguments: HttpArguments) -> Future[Connection]: ...
 def sign_jwt(claims: dict[str, Any], key: str, algorithm: str) -> str: ...
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
@@ -110,12 +121,21 @@ class Session:
         meta: object | None,
         timeout: float | None,
         progress: Callable[[dict[str, Any]], object] | None,
+        allow_input_required: bool = False,
     ) -> Future[Any]: ...
+    def listen(self, wanted: object, timeout: float | None) -> Future[Subscription]: ...
     def notify(self, method: str, params: object | None) -> Future[None]: ...
     def close(self) -> Future[None] | None: ...
 
 @final
+class Subscription:
+    def honored(self) -> dict[str, Any]: ...
+    def next(self) -> Future[tuple[str, str | None] | None]: ...
+    def close(self) -> None: ...
+
+@final
 class Responder:
+    def when_given_up(self, cancel: Callable[[], object]) -> None: ...
     def answer(self, result: object) -> None: ...
     def refuse(self, code: int, message: str, data: object | None) -> None: ...
 

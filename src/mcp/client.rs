@@ -8,21 +8,23 @@ mod era;
 mod fields;
 pub mod headers;
 mod lifecycle;
+mod listen;
 mod memory;
 pub mod output;
+mod rounds;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::json::RawJson;
 use crate::mcp::connection::Connection;
-use crate::mcp::session::{CallOptions, Params, Session};
-use crate::mcp::wire::Stateless;
+use crate::mcp::session::{CallOptions, Link, Params, Session};
 
 pub use era::{Agreed, Era, LEGACY_VERSIONS, MODERN_VERSIONS, Mode};
 pub(crate) use lifecycle::is_outage;
+pub use listen::{Change, Subscription};
 pub(crate) use memory::{Found, Place};
 
 /// What a client says of itself.
@@ -86,6 +88,7 @@ impl Default for Setup {
 #[derive(Debug)]
 pub struct Client {
     session: Session,
+    link: Arc<Link>,
     setup: Setup,
     /// Where the revision of this server is remembered; none if nothing would be learned.
     place: Option<Place>,
@@ -106,7 +109,8 @@ impl Client {
         let is_http = !matches!(connection, Connection::Stdio(_));
         let link = connection.link();
         Self {
-            session: Session::start(connection, link),
+            session: Session::start(connection, Arc::clone(&link)),
+            link,
             setup,
             place,
             is_http,
@@ -149,27 +153,6 @@ impl Client {
             return Box::pin(request).await;
         }
         self.session.request(method, params, options).await
-    }
-
-    async fn request_modern(
-        &self,
-        agreed: &Agreed,
-        method: &str,
-        params: Params,
-        options: CallOptions,
-    ) -> Result<RawJson> {
-        let Some(stamp) = &agreed.stamp else {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                "a revision without a handshake was agreed on without the fields that it asks for",
-            ));
-        };
-        let mut options = options;
-        let params = stamp.apply(method, params, &mut options.headers)?;
-        let stateless = Stateless { subscriber: None };
-        self.session
-            .send(method, params, options, Some(stateless))
-            .await
     }
 
     /// Sends a notification. What the agreed revision has removed is not sent.

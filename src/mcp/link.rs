@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
+use crate::mcp::wire::SUBSCRIPTION_TORN_DOWN;
 
 /// Called with the parameters of each progress notification of one request, in wire order.
 pub type ProgressListener = Arc<dyn Fn(RawJson) + Send + Sync>;
@@ -174,6 +175,19 @@ impl Link {
         }
         if let Some(events) = self.events.get() {
             events.notification(method, params);
+        }
+    }
+
+    /// The server takes a subscription back.
+    pub(crate) fn subscription_torn_down(&self, id: &str) {
+        let listeners = self
+            .subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let listener = listeners.get(id).cloned();
+        drop(listeners);
+        if let Some(listener) = listener {
+            listener(SUBSCRIPTION_TORN_DOWN, &RawJson::trusted("{}"));
         }
     }
 

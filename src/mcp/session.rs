@@ -44,6 +44,8 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// Who hears the progress.
     pub progress: Option<ProgressListener>,
+    /// Whether an answer that asks for input is handed out instead of being answered.
+    pub allow_input_required: bool,
     /// Sent with this request alone, where the transport is HTTP.
     pub headers: HeaderMap,
 }
@@ -54,6 +56,7 @@ impl std::fmt::Debug for CallOptions {
             .debug_struct("CallOptions")
             .field("timeout", &self.timeout)
             .field("progress", &self.progress.is_some())
+            .field("allow_input_required", &self.allow_input_required)
             // Their values may be what a tool was called with.
             .field("headers", &self.headers.len())
             .finish()

@@ -41,6 +41,14 @@ pub(crate) struct Stateless {
 #[derive(Clone)]
 pub(crate) struct IncomingParams(pub(crate) Option<RawJson>);
 
+/// What a subscription hears when the server takes it back.
+pub(crate) const SUBSCRIPTION_TORN_DOWN: &str = "notifications/cancelled";
+
+/// A member that is there, also when it is null.
+fn present<'de, D: serde::Deserializer<'de>>(text: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(text).map(Some)
+}
+
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default)]
@@ -49,7 +57,7 @@ struct Envelope<'a> {
     method: Option<String>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,

@@ -9,25 +9,23 @@ use std::time::Duration;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
-use crate::json::RawJson;
 use crate::mcp::transport::stdio::ErrorLog;
 use crate::mcp::{
-    self, CallOptions, Events, Mode, Params, PeerError, Profile, Setup, StdioServerParameters,
-    Terminate,
+    self, CallOptions, Mode, Params, Profile, Setup, StdioServerParameters, Terminate,
 };
 use crate::python::bridge::{self, LoopQueue};
+use crate::python::callbacks::{Listeners, progress_listener};
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
+use crate::python::subscription::Subscription;
 use crate::runtime;
 
 /// Adds the classes and functions of this file to the module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Connection>()?;
     module.add_class::<Session>()?;
-    module.add_class::<Responder>()?;
     module.add_function(wrap_pyfunction!(open_stdio, module)?)?;
     module.add(
         "DEFAULT_MAXIMUM_MESSAGE_BYTES",
@@ -169,10 +167,20 @@ impl Drop for Connection {
 
 /// One session over a connection.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
-struct Session {
+pub(super) struct Session {
     core: Arc<mcp::Client>,
     listeners: Arc<Listeners>,
     owner: u32,
+}
+
+impl Session {
+    pub(super) fn over(core: Arc<mcp::Client>, listeners: Arc<Listeners>, owner: u32) -> Self {
+        Self {
+            core,
+            listeners,
+            owner,
+        }
+    }
 }
 
 #[pymethods]
@@ -192,7 +200,6 @@ impl Session {
         let setup = read_setup(setup)?;
         let connection = connection.get();
         same_process(py, "this connection", connection.owner)?;
-        let (_, queue) = LoopQueue::running(py)?;
         let transport = connection
             .transport
             .lock()
@@ -203,27 +210,12 @@ impl Session {
                 "these streams are in use by another session; open new ones with the transport",
             ));
         };
-        let context = py
-            .import("contextvars")?
-            .call_method0("copy_context")?
-            .unbind();
-        let listeners = Arc::new(Listeners {
-            queue,
-            context,
-            on_notification,
-            on_garbage,
-            on_request,
-        });
-        let link = transport.link();
-        link.listen(Arc::new(EventsForPython(Arc::downgrade(&listeners))));
+        let listeners = Listeners::new(py, on_notification, on_garbage, on_request)?;
+        transport.link().listen(listeners.events());
         let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
         let _inside = runtime.enter();
         let core = Arc::new(mcp::Client::start(transport, setup));
-        Ok(Self {
-            core,
-            listeners,
-            owner: runtime::process(),
-        })
+        Ok(Self::over(core, listeners, runtime::process()))
     }
 
     /// Runs the lifecycle: `auto`, `legacy`, `discover` or a revision; the future gives what the
@@ -260,7 +252,11 @@ impl Session {
     }
 
     /// Sends a request; the future gives the decoded result.
-    #[pyo3(signature = (method, params, meta, timeout, progress))]
+    #[pyo3(signature = (method, params, meta, timeout, progress, allow_input_required=false))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a call can say; called by one function"
+    )]
     fn request<'py>(
         &self,
         py: Python<'py>,
@@ -269,6 +265,7 @@ impl Session {
         meta: Option<&Bound<'py, PyAny>>,
         timeout: Option<f64>,
         progress: Option<Py<PyAny>>,
+        allow_input_required: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this session", self.owner)?;
         let params = Params {
@@ -280,10 +277,10 @@ impl Session {
             None => None,
         };
         let options = CallOptions {
-            timeout: timeout
-                .map(|limit| Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX)),
+            timeout: timeout.map(limit),
             progress,
             headers: http::HeaderMap::new(),
+            allow_input_required,
         };
         let session = Arc::clone(&self.core);
         let answered = method.clone();
@@ -316,6 +313,27 @@ impl Session {
         )
     }
 
+    /// Subscribes to changes; the future gives a `Subscription` once the server acknowledged it.
+    #[pyo3(signature = (wanted, timeout))]
+    fn listen<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this session", self.owner)?;
+        let filter = to_json(wanted)?;
+        let client = Arc::clone(&self.core);
+        bridge::spawn_in_order(
+            py,
+            async move { client.listen(&filter, timeout.map(limit)).await },
+            |py, subscription| {
+                let subscription = Subscription::new(subscription);
+                Ok(subscription.into_pyobject(py)?.into_any().unbind())
+            },
+        )
+    }
+
     /// Ends the session and the server under it; ends once, however often it is called.
     ///
     /// None, and nothing happens, in a forked child: the session is that of the parent.
@@ -337,10 +355,7 @@ impl Session {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.listeners.context)?;
-        visit.call(&self.listeners.on_notification)?;
-        visit.call(&self.listeners.on_garbage)?;
-        visit.call(&self.listeners.on_request)
+        self.listeners.traverse(&visit)
     }
 }
 
@@ -353,11 +368,12 @@ impl Drop for Session {
     }
 }
 
+fn limit(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
 /// Reads the settings of a client from a dict; what is missing is as in the engine.
-fn read_setup(given: &Bound<'_, PyAny>) -> PyResult<Setup> {
-    fn limit(seconds: f64) -> Duration {
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-    }
+pub(super) fn read_setup(given: &Bound<'_, PyAny>) -> PyResult<Setup> {
     let profile = Profile {
         client_info: to_json(&given.get_item("client_info")?)?,
         capabilities: to_json(&given.get_item("capabilities")?)?,
@@ -372,140 +388,7 @@ fn read_setup(given: &Bound<'_, PyAny>) -> PyResult<Setup> {
     })
 }
 
-fn progress_listener(queue: Arc<LoopQueue>, listener: Py<PyAny>) -> mcp::session::ProgressListener {
-    let listener = Arc::new(listener);
-    Arc::new(move |params: RawJson| {
-        let listener = Arc::clone(&listener);
-        queue.push_event(move |py| {
-            listener
-                .call1(py, (from_json(py, params.as_bytes())?,))
-                .map(drop)
-        });
-    })
-}
-
-/// The Python functions that hear what the server says unasked.
-struct Listeners {
-    queue: Arc<LoopQueue>,
-    context: Py<PyAny>,
-    on_notification: Py<PyAny>,
-    on_garbage: Py<PyAny>,
-    on_request: Py<PyAny>,
-}
-
-/// Weak, because the service loop must not keep the Python session alive.
-struct EventsForPython(std::sync::Weak<Listeners>);
-
 fn unreadable(method: &str, failure: &PyErr) -> Error {
     let message = format!("the answer to {method} cannot be read: {failure}");
     Error::new(ErrorKind::Transport, message)
-}
-
-fn decoded<'py>(py: Python<'py>, params: Option<&RawJson>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    params
-        .map(|params| from_json(py, params.as_bytes()))
-        .transpose()
-}
-
-impl Events for EventsForPython {
-    fn notification(&self, method: &str, params: Option<RawJson>) {
-        let Some(listeners) = self.0.upgrade() else {
-            return;
-        };
-        let method = method.to_owned();
-        let queue = Arc::clone(&listeners.queue);
-        queue.push_event(move |py| {
-            let context = &listeners.context;
-            let called = match decoded(py, params.as_ref()) {
-                Ok(params) => {
-                    let arguments = (&listeners.on_notification, method, params);
-                    context.call_method1(py, "run", arguments)
-                }
-                Err(failure) => {
-                    let arguments = (&listeners.on_garbage, method, failure.to_string());
-                    context.call_method1(py, "run", arguments)
-                }
-            };
-            called.map(drop)
-        });
-    }
-
-    fn garbage(&self, preview: &str, reason: &str) {
-        let Some(listeners) = self.0.upgrade() else {
-            return;
-        };
-        let (preview, reason) = (preview.to_owned(), reason.to_owned());
-        let queue = Arc::clone(&listeners.queue);
-        queue.push_event(move |py| {
-            let arguments = (&listeners.on_garbage, preview, reason);
-            listeners
-                .context
-                .call_method1(py, "run", arguments)
-                .map(drop)
-        });
-    }
-
-    fn request(&self, method: &str, params: Option<RawJson>) -> mcp::session::PeerAnswer {
-        let (sender, receiver) = oneshot::channel();
-        let refusal = if self.0.strong_count() == 0 {
-            PeerError::method_not_found(method)
-        } else {
-            PeerError::unanswered(method)
-        };
-        if let Some(listeners) = self.0.upgrade() {
-            let method = method.to_owned();
-            let responder = Responder(Mutex::new(Some(sender)));
-            let queue = Arc::clone(&listeners.queue);
-            queue.push_event(move |py| {
-                let params = match decoded(py, params.as_ref()) {
-                    Ok(params) => params,
-                    Err(failure) => {
-                        responder.send(Err(PeerError::invalid_params(failure.to_string())));
-                        return Ok(());
-                    }
-                };
-                let arguments = (&listeners.on_request, method, params, responder);
-                listeners
-                    .context
-                    .call_method1(py, "run", arguments)
-                    .map(drop)
-            });
-        }
-        Box::pin(async move { receiver.await.unwrap_or(Err(refusal)) })
-    }
-}
-
-/// Answers one request of the server.
-#[pyclass(frozen, module = "toolbridge._toolbridge")]
-struct Responder(Mutex<Option<oneshot::Sender<Result<RawJson, PeerError>>>>);
-
-impl Responder {
-    fn send(&self, outcome: Result<RawJson, PeerError>) {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(sender) = sender {
-            // The request may have been cancelled by its sender.
-            let _ = sender.send(outcome);
-        }
-    }
-}
-
-#[pymethods]
-impl Responder {
-    /// Sends the result.
-    fn answer(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.send(Ok(to_json(result)?));
-        Ok(())
-    }
-
-    /// Sends an error.
-    #[pyo3(signature = (code, message, data))]
-    fn refuse(&self, code: i32, message: String, data: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let data = data.map(to_json).transpose()?;
-        self.send(Err(PeerError {
-            code,
-            message,
-            data,
-        }));
-        Ok(())
-    }
 }

@@ -2,20 +2,27 @@
 //! `streamable_http.py`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::mcp::{self, HttpSettings, SseConnection, StreamableHttpConnection, Trust};
+use crate::mcp::{
+    self, HttpSettings, Mode, Opening, SseConnection, StreamableHttpConnection, Target, Trust,
+};
 use crate::python::auth::Authorization;
 use crate::python::bridge;
-use crate::python::session::Connection;
+use crate::python::callbacks::Listeners;
+use crate::python::convert::from_json;
+use crate::python::error::to_py;
+use crate::python::session::{Connection, Session, read_setup};
 use crate::runtime;
 
 /// Adds the functions of this file to the module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(open_streamable_http, module)?)?;
-    module.add_function(wrap_pyfunction!(open_sse, module)?)
+    module.add_function(wrap_pyfunction!(open_sse, module)?)?;
+    module.add_function(wrap_pyfunction!(connect_http, module)?)
 }
 
 /// The `HttpArguments` of `python/toolbridge/mcp/client/_http.py`, attribute by attribute. A new
@@ -88,6 +95,48 @@ fn open_sse(py: Python<'_>, arguments: HttpArguments) -> PyResult<Bound<'_, PyAn
         py,
         async move { SseConnection::open(&settings).await },
         move |py, connection| connected(py, mcp::Connection::Sse(connection), owner),
+    )
+}
+
+/// Opens whichever transport the server speaks and runs the lifecycle; the future gives the `Session`.
+///
+/// The listeners are those of `Session`.
+#[pyfunction]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a transport and a session in one; called by one function"
+)]
+fn connect_http<'py>(
+    py: Python<'py>,
+    arguments: HttpArguments,
+    terminate_on_close: bool,
+    mode: &str,
+    setup: &Bound<'py, PyAny>,
+    on_notification: Py<PyAny>,
+    on_garbage: Py<PyAny>,
+    on_request: Py<PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let mode = Mode::parse(mode).map_err(|error| to_py(py, &error))?;
+    let target = Target::Http {
+        settings: arguments.settings(),
+        kind: None,
+    };
+    let listeners = Listeners::new(py, on_notification, on_garbage, on_request)?;
+    let opening = Opening {
+        setup: read_setup(setup)?,
+        events: Some(listeners.events()),
+        terminate_on_close,
+        ..Opening::default()
+    };
+    let owner = runtime::process();
+    bridge::spawn(
+        py,
+        async move { mcp::connect(&target, &mode, &opening).await },
+        move |py, connected| {
+            let described = from_json(py, connected.described.as_bytes())?.unbind();
+            let session = Session::over(Arc::new(connected.client), listeners, owner);
+            Ok((session, described).into_pyobject(py)?.into_any().unbind())
+        },
     )
 }
 

@@ -14,6 +14,7 @@ mod mcp_config;
 mod mcp_headers;
 #[cfg(test)]
 mod mcp_http;
+#[cfg(test)]
 mod mcp_lasting;
 #[cfg(test)]
 mod mcp_output;

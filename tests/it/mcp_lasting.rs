@@ -290,7 +290,7 @@ async fn a_server_that_will_not_have_us_is_not_asked_again() {
     let lasting = start(&world, Endurance::default());
     lasting.settled().await;
     assert_eq!(lasting.status(), Status::Failed);
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(world.times.lock().unwrap().len(), 1);
 }
 
@@ -523,7 +523,7 @@ async fn a_server_that_works_is_not_asked() {
 async fn an_idle_connection_is_closed_until_the_next_call() {
     let world = World::new(&[]);
     let endurance = Endurance {
-        idle_close: Some(Duration::from_secs(60)),
+        idle_close: Some(Duration::from_mins(1)),
         ..Endurance::default()
     };
     let lasting = start(&world, endurance);

@@ -1,17 +1,19 @@
 """MCP client sessions, under the names of the official SDK.
 
 Replace ``mcp`` by ``toolbridge.mcp`` in an import and the code goes on working:
-``ClientSession``, ``StdioServerParameters``, ``stdio_client``, ``types``, ``MCPError``.
+``Client``, ``ClientSession``, ``StdioServerParameters``, ``stdio_client``, ``types``, ``MCPError``.
 """
 
 from __future__ import annotations
 
 from toolbridge.exceptions import MCPError, McpError
 from toolbridge.mcp import types
+from toolbridge.mcp.client.client import Client
 from toolbridge.mcp.client.session import ClientSession
 from toolbridge.mcp.client.stdio import StdioServerParameters, stdio_client
 
 __all__ = [
+    "Client",
     "ClientSession",
     "MCPError",
     "McpError",

@@ -88,13 +88,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONNECTION_CLOSED",
+    "HEADER_MISMATCH",
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
     "INVALID_REQUEST",
     "LATEST_PROTOCOL_VERSION",
     "METHOD_NOT_FOUND",
+    "MISSING_REQUIRED_CLIENT_CAPABILITY",
     "PARSE_ERROR",
     "REQUEST_TIMEOUT",
+    "UNSUPPORTED_PROTOCOL_VERSION",
     "URL_ELICITATION_REQUIRED",
     "Annotations",
     "AudioContent",
@@ -114,6 +117,7 @@ __all__ = [
     "CreateMessageResult",
     "CreateMessageResultWithTools",
     "Cursor",
+    "DiscoverResult",
     "ElicitCompleteNotificationParams",
     "ElicitRequestFormParams",
     "ElicitRequestParams",
@@ -132,6 +136,7 @@ __all__ = [
     "IncludeContext",
     "InitializeRequestParams",
     "InitializeResult",
+    "InputRequiredResult",
     "ListPromptsResult",
     "ListResourceTemplatesResult",
     "ListResourcesResult",
@@ -177,6 +182,7 @@ __all__ = [
     "SetLevelRequestParams",
     "StopReason",
     "SubscribeRequestParams",
+    "SubscriptionFilter",
     "TaskMetadata",
     "TextContent",
     "TextResourceContents",
@@ -192,6 +198,9 @@ __all__ = [
 ]
 
 LATEST_PROTOCOL_VERSION = "2026-07-28"
+HEADER_MISMATCH = -32020
+MISSING_REQUIRED_CLIENT_CAPABILITY = -32021
+UNSUPPORTED_PROTOCOL_VERSION = -32022
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
@@ -235,6 +244,45 @@ class InitializeResult(Result):
     capabilities: ServerCapabilities
     server_info: Implementation
     instructions: str | None
+
+
+class DiscoverResult(Result):
+    """The result of ``server/discover``."""
+
+    __slots__ = ()
+
+    supported_versions: list[str]
+    capabilities: ServerCapabilities
+    instructions: str | None
+    ttl_ms: int | None
+    cache_scope: str | None
+
+    @property
+    def server_info(self) -> Implementation | None:
+        """The server's name and version, if it said."""
+        meta = self.get("_meta") or {}
+        info = meta.get("io.modelcontextprotocol/serverInfo") or self.get("serverInfo")
+        return Implementation._wrap(dict(info)) if hasattr(info, "keys") else None
+
+
+class InputRequiredResult(Result):
+    """A result that asks for input: the request is to be repeated with it."""
+
+    __slots__ = ()
+
+    input_requests: dict[str, Any] | None
+    request_state: str | None
+
+
+class SubscriptionFilter(ProtocolObject):
+    """Which changes a subscription tells of."""
+
+    __slots__ = ()
+
+    tools_list_changed: bool | None
+    prompts_list_changed: bool | None
+    resources_list_changed: bool | None
+    resource_subscriptions: list[str] | None
 
 
 class ListToolsResult(PaginatedResult):

@@ -19,6 +19,9 @@ pub const MODERN_VERSIONS: &[&str] = &["2026-07-28"];
 pub(super) const LATEST_LEGACY: &str = "2025-11-25";
 pub(super) const LATEST_MODERN: &str = "2026-07-28";
 
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+const METHOD_NOT_FOUND: i64 = -32_601;
+
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// The two ways in which client and server agree on a revision.
@@ -95,6 +98,20 @@ pub(super) fn is_removed_notification(method: &str) -> bool {
     )
 }
 
+/// What becomes of a request that exists no more in the modern era; none if it exists.
+pub(super) fn removed_request(method: &str) -> Option<Result<RawJson>> {
+    let instead = match method {
+        "initialize" => "the revision is agreed on already",
+        "resources/subscribe" | "resources/unsubscribe" => "use listen(resource_subscriptions=…)",
+        _ => return None,
+    };
+    let message = format!("{method} does not exist in the revision that was agreed on; {instead}");
+    let refusal = Error::new(ErrorKind::Mcp, message);
+    Some(Err(refusal.map_context(|context| {
+        context.rpc_code = Some(METHOD_NOT_FOUND);
+    })))
+}
+
 /// What every request of one modern connection carries.
 #[derive(Debug, Clone)]
 pub(super) struct Stamp {
@@ -126,7 +143,7 @@ impl Stamp {
         ];
         if let Some(level) = &profile.log_level {
             fields.push((
-                "io.modelcontextprotocol/logLevel",
+                LOG_LEVEL,
                 serde_json::Value::from(level.as_str()).to_string(),
             ));
         }
@@ -136,6 +153,18 @@ impl Stamp {
             fields,
             meta,
         })
+    }
+
+    /// The same with another level of the log lines that are wanted.
+    pub(super) fn with_log_level(&self, level: &str) -> Self {
+        let mut fields = self.fields.clone();
+        fields.retain(|(name, _)| *name != LOG_LEVEL);
+        fields.push((LOG_LEVEL, serde_json::Value::from(level).to_string()));
+        Self {
+            version: self.version.clone(),
+            meta: object(&fields, ""),
+            fields,
+        }
     }
 
     /// The parameters of a request with the fields in its `_meta`; adds the headers of its POST. A

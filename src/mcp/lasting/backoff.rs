@@ -65,6 +65,10 @@ mod tests {
         );
         let numbers: Vec<_> = (0..100).map(|_| (Jitter::default().0)()).collect();
         assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
-        assert!(numbers.iter().any(|number| (number - numbers[0]).abs() > 0.0));
+        assert!(
+            numbers
+                .iter()
+                .any(|number| (number - numbers[0]).abs() > 0.0)
+        );
     }
 }

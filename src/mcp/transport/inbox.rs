@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rmcp::model::{ClientRequest, JsonRpcMessage};
+use rmcp::model::{ClientRequest, JsonRpcMessage, ServerNotification};
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 
 use super::framing::{Frame, answered_id};
@@ -55,7 +55,16 @@ impl Inbox {
     pub(super) fn messages(&mut self, text: &Bytes, decoded: Vec<Result<Incoming, String>>) {
         for message in decoded {
             match message {
-                Ok(Incoming::Message(message)) => self.waiting.push_back(*message),
+                Ok(Incoming::Message(message)) => {
+                    if let JsonRpcMessage::Notification(said) = &*message
+                        && let ServerNotification::CancelledNotification(cancelled) =
+                            &said.notification
+                        && let Some(id) = &cancelled.params.request_id
+                    {
+                        self.link.subscription_torn_down(&id.to_string());
+                    }
+                    self.waiting.push_back(*message);
+                }
                 Ok(Incoming::Notification { method, params }) => {
                     self.link.notification(&method, params);
                 }

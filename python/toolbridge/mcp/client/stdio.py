@@ -185,6 +185,10 @@ class stdio_client:  # noqa: N801 - the official name of this context manager
         )
         return TransportStream(self._connection), TransportStream(self._connection)
 
+    def _again(self) -> stdio_client:
+        """Make the same anew, for another start of the server."""
+        return stdio_client(self._server, self._errlog, maximum_message_bytes=self._maximum)
+
     async def __aexit__(
         self,
         exception_type: type[BaseException] | None,

@@ -87,18 +87,10 @@ def test_an_outcome_that_is_not_the_expected_one_is_counted_in_both_directions(
     assert complaint in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("scenario", "revision", "lacking"),
-    [
-        ("tools_call", "2026-07-28", "revision 2026-07-28"),
-        ("a-new-scenario", "2025-11-25", "this scenario"),
-    ],
-)
-def test_the_client_refuses_what_it_does_not_support_and_says_so(
-    scenario: str, revision: str, lacking: str
-) -> None:
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+def test_the_client_refuses_what_it_does_not_support_and_says_so(revision: str) -> None:
     told = {
-        "MCP_CONFORMANCE_SCENARIO": scenario,
+        "MCP_CONFORMANCE_SCENARIO": "a-new-scenario",
         "MCP_CONFORMANCE_PROTOCOL_VERSION": revision,
     }
     client = subprocess.run(
@@ -107,5 +99,5 @@ def test_the_client_refuses_what_it_does_not_support_and_says_so(
         capture_output=True,
         text=True,
     )
-    assert client.stderr == f"{scenario}: {lacking} is not supported yet\n"
+    assert client.stderr == "a-new-scenario: this scenario is not supported yet\n"
     assert client.returncode == 2

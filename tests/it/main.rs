@@ -7,6 +7,8 @@ mod llm_endpoint;
 #[cfg(test)]
 mod llm_streams;
 #[cfg(test)]
+mod mcp_auth;
+#[cfg(test)]
 mod mcp_client;
 #[cfg(test)]
 mod mcp_config;

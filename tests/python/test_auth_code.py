@@ -30,7 +30,7 @@ from toolbridge.mcp.client.auth import (
 )
 from toolbridge.mcp.client.auth.storage import MemoryTokenStorage
 from toolbridge.mcp.client.sse import sse_client
-from toolbridge.mcp.client.streamable_http import streamable_http_client
+from toolbridge.mcp.client.streamable_http import streamable_http_client, streamablehttp_client
 from toolbridge.mcp.shared.auth import OAuthClientMetadata, OAuthToken
 
 REDIRECT = "http://127.0.0.1:1/callback"
@@ -234,6 +234,60 @@ async def test_a_scope_that_is_not_granted_is_asked_for_once():
                     await one.call_tool("any")
             await one.list_tools()
         assert len(person.urls) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_wider_scope_without_a_name_cannot_be_asked_for():
+    with Authorization() as authorization:
+
+        def refuse(exchange):
+            wanted = 'WWW-Authenticate: Bearer error="insufficient_scope"'
+            exchange.respond(403, "", "text/plain", wanted)
+
+        with Protected(authorization, tools__call=refuse) as server:
+            person = Person()
+            async with session(server, provider_for(server, person)) as one:
+                with pytest.raises(OAuthFlowError, match="does not say which"):
+                    await one.call_tool("any")
+        assert len(person.urls) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_factory_of_httpx_clients_and_a_provider_go_together():
+    httpx2 = pytest.importorskip("httpx2")
+
+    given = []
+
+    def factory(headers, timeout, auth):
+        given.append(auth)
+        return httpx2.AsyncClient(headers={**headers, "X-Mine": "1"}, timeout=timeout, auth=auth)
+
+    with Authorization() as authorization, Protected(authorization) as server:
+        transport = streamablehttp_client(
+            server.url, httpx_client_factory=factory, auth=provider_for(server)
+        )
+        async with transport as (read, write, _), ClientSession(read, write) as one:
+            await one.initialize()
+        assert given == [None]
+        assert server.seen[-1].headers["x-mine"] == "1"
+        assert server.seen[-1].headers["authorization"] == f"Bearer {TOKEN}1"
+
+
+def test_a_provider_that_nobody_uses_any_more_is_collected():
+    import gc
+    import weakref
+
+    with Authorization() as authorization, Protected(authorization) as server:
+
+        async def use():
+            auth = provider_for(server)
+            async with session(server, auth):
+                pass
+            return weakref.ref(auth)
+
+        gone = asyncio.run(use())
+        gc.collect()
+        assert gone() is None
 
 
 @pytest.mark.asyncio

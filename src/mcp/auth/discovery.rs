@@ -1,6 +1,8 @@
 //! Where the metadata of a resource and of its authorization server are, and whether they may be
 //! believed: RFC 9728, RFC 8414, OpenID Connect Discovery, RFC 8707. Pure.
 
+use std::net::Ipv4Addr;
+
 use url::{Host, Url};
 
 use super::document::Document;
@@ -153,33 +155,48 @@ pub(super) fn check_callback_issuer(metadata: &Document, received: Option<&str>)
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL leads to this machine or its own network.
+fn is_near(url: &Url) -> bool {
+    let is_near_v4 = |address: Ipv4Addr| {
+        address.is_loopback()
+            || address.is_private()
+            || address.is_link_local()
+            || address.is_unspecified()
+    };
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Ipv4(address)) => is_near_v4(address),
+        Some(Host::Ipv6(address)) => {
+            address.to_ipv4_mapped().is_some_and(is_near_v4)
+                || address.is_loopback()
+                || address.is_unique_local()
+                || address.is_unicast_link_local()
+                || address.is_unspecified()
+        }
         None => false,
     }
 }
 
-/// A URL that credentials or a browser may be sent to. Plain HTTP is for this machine, and for
-/// servers that are themselves reached so.
+/// A URL that credentials, or a browser, may be sent to. Plain HTTP, and this machine and its
+/// network, are for servers that are themselves reached so: no other server may lead there.
 pub(super) fn endpoint(server: &Url, named: &str, what: &str) -> Result<Url> {
-    let parsed = Url::parse(named).ok().filter(Url::has_host);
-    match parsed {
-        Some(url) if url.scheme() == "https" => Ok(url),
-        Some(url) if url.scheme() == "http" && (server.scheme() == "http" || is_loopback(&url)) => {
-            Ok(url)
-        }
-        Some(url) => Err(refused(format!(
-            "the {what} at {} is not reached over https, which authorization needs",
-            if url.scheme() == "http" {
-                origin(&url)
-            } else {
-                format!("{}:", url.scheme())
-            }
+    let url = Url::parse(named)
+        .ok()
+        .filter(Url::has_host)
+        .ok_or_else(|| refused(format!("the {what} is not an absolute URL")))?;
+    let is_near_server = is_near(server) || server.scheme() == "http";
+    match url.scheme() {
+        "https" | "http" if is_near(&url) && !is_near_server => Err(refused(format!(
+            "the {what} at {} is on this machine or in its network, where a server elsewhere has \
+             nothing to say",
+            origin(&url)
         ))),
-        None => Err(refused(format!("the {what} is not an absolute URL"))),
+        "https" => Ok(url),
+        "http" if is_near_server => Ok(url),
+        scheme => Err(refused(format!(
+            "the {what} at {scheme}://{} is not reached over https, which authorization needs",
+            url.host_str().unwrap_or_default()
+        ))),
     }
 }
 
@@ -278,13 +295,20 @@ mod tests {
     #[test]
     fn credentials_leave_over_https_or_stay_on_this_machine() {
         let (secure, plain) = (url("https://h/mcp"), url("http://h/mcp"));
-        for right in [
-            "https://a/x",
+        endpoint(&secure, "https://a/x", "token endpoint").unwrap();
+        let near = [
             "http://localhost:1/x",
             "http://127.0.0.1/x",
-            "http://[::1]/",
-        ] {
-            endpoint(&secure, right, "token endpoint").unwrap();
+            "https://10.1.2.3/",
+            "https://[::1]/",
+            "https://[::ffff:192.168.0.1]/",
+            "http://169.254.169.254/latest",
+        ];
+        for local in near {
+            endpoint(&plain, local, "token endpoint").unwrap();
+            endpoint(&url("https://127.0.0.1/mcp"), local, "token endpoint").unwrap();
+            let error = endpoint(&secure, local, "token endpoint").unwrap_err();
+            assert!(error.message().contains("in its network"), "{error}");
         }
         endpoint(&plain, "http://a/x", "token endpoint").unwrap();
         for wrong in [

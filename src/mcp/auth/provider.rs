@@ -377,21 +377,23 @@ impl OAuth {
             )
         };
         rounds.step_ups += 1;
-        let shown = if wanted.is_empty() {
-            "a scope that it does not name".to_owned()
-        } else {
-            format!("scope {wanted}")
-        };
         let place = self.inner.place();
+        if wanted.is_empty() {
+            return Err(refused(format!(
+                "{place} wants a wider scope (status 403, insufficient_scope), and does not say \
+                 which; name it with scope"
+            )));
+        }
         if scope::covers(granted.as_deref(), &wanted) {
             return Err(refused(format!(
-                "{place} wants {shown} (status 403), which the token has: asking for it again would \
-                 change nothing"
+                "{place} wants scope {wanted} (status 403), which the token has: asking for it \
+                 again would change nothing"
             )));
         }
         if is_fruitless || rounds.step_ups > MAXIMUM_STEP_UPS {
             return Err(refused(format!(
-                "{place} wants {shown} (status 403), which its authorization server does not grant"
+                "{place} wants scope {wanted} (status 403), which its authorization server does not \
+                 grant"
             )));
         }
         let need = Need {

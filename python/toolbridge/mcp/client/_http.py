@@ -226,6 +226,10 @@ class HttpTransport:
         """Keep the arguments; nothing is opened yet."""
         if factory is not None and not callable(factory):
             raise type_error("httpx_client_factory", "a function or None", factory)
+        if factory is not None and hasattr(auth, "_authorization"):
+            # The engine's to use: httpx knows nothing of it.
+            arguments.add_auth("auth", auth)
+            auth = None
         self._arguments = arguments
         self._factory = factory
         self._auth = auth

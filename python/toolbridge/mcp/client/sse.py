@@ -40,7 +40,8 @@ class sse_client(HttpTransport):  # noqa: N801 - the official name of this conte
         httpx_client_factory: ``(headers, timeout, auth)``, gives an ``httpx.AsyncClient`` whose
             headers, credentials, timeouts and certificates are used; it sends nothing itself.
             Default: none is asked.
-        auth: A bearer token, a ``(user, password)`` tuple or an ``httpx.BasicAuth``. Default: none.
+        auth: A bearer token, a ``(user, password)`` tuple, an ``httpx.BasicAuth`` or a provider of
+            ``toolbridge.mcp.client.auth``. Default: none.
         on_session_created: ``(session_id)``, called once if the server names the session.
         verify: False accepts anybody's certificate; a path is a file of PEM certificates that
             vouch for the server. Default: the certificates of the system.

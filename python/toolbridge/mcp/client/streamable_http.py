@@ -69,7 +69,8 @@ class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
         httpx_client_factory: ``(headers, timeout, auth)``, gives an ``httpx.AsyncClient`` whose
             headers, credentials, timeouts and certificates are used; it sends nothing itself.
             Default: none is asked.
-        auth: A bearer token, a ``(user, password)`` tuple or an ``httpx.BasicAuth``. Default: none.
+        auth: A bearer token, a ``(user, password)`` tuple, an ``httpx.BasicAuth`` or a provider of
+            ``toolbridge.mcp.client.auth``. Default: none.
         verify: False accepts anybody's certificate; a path is a file of PEM certificates that
             vouch for the server. Default: the certificates of the system.
         cert: A file with a client certificate and its key, both PEM. Default: none.
@@ -144,7 +145,8 @@ class streamable_http_client(_StreamableHttp):  # noqa: N801 - the official name
             as a ``timedelta``. Default: 30 s. None: without limit.
         sse_read_timeout: How long an answer may be silent before its call fails, in seconds or as
             a ``timedelta``. Default: 300 s. None: without limit.
-        auth: A bearer token, a ``(user, password)`` tuple or an ``httpx.BasicAuth``. Default: none.
+        auth: A bearer token, a ``(user, password)`` tuple, an ``httpx.BasicAuth`` or a provider of
+            ``toolbridge.mcp.client.auth``. Default: none.
         verify: False accepts anybody's certificate; a path is a file of PEM certificates that
             vouch for the server. Default: the certificates of the system.
         cert: A file with a client certificate and its key, both PEM. Default: none.

@@ -10,18 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from toolbridge.mcp import ClientSession, MCPError, StdioServerParameters, stdio_client, types
+from toolbridge.mcp import (
+    Client,
+    ClientSession,
+    MCPError,
+    StdioServerParameters,
+    stdio_client,
+    types,
+)
 from toolbridge.mcp.client.sse import sse_client
 from toolbridge.mcp.client.streamable_http import streamable_http_client, streamablehttp_client
+from toolbridge.mcp.client.subscriptions import ResourceUpdated, ToolsListChanged
 
 pytest.importorskip("mcp.server.mcpserver", reason="needs the official SDK 2")
 
 SERVER = Path(__file__).parent / "servers" / "official.py"
-ALL = ("stdio", "sse", "streamable", "stateless", "json")
+HTTP = ("sse", "streamable", "stateless", "json")
+# The same servers, spoken to without a handshake.
+MODERN = ("modern stdio", "modern streamable", "modern json")
+ALL = ("stdio", *HTTP, *MODERN)
 # A JSON answer is one message; a server without sessions cannot match an answer to its question.
-REPORTING = ("stdio", "sse", "streamable", "stateless")
+REPORTING = ("stdio", "sse", "streamable", "stateless", "modern stdio", "modern streamable")
 ASKING = ("stdio", "sse", "streamable")
-CANCELLING = ("stdio", "sse", "streamable", "json")
+CANCELLING = ("stdio", "sse", "streamable", "json", "modern stdio", "modern streamable")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +40,7 @@ def urls():
     """The URL of a running server for each HTTP mode."""
     processes, found = [], {}
     try:
-        for mode in ALL[1:]:
+        for mode in HTTP:
             command = [sys.executable, str(SERVER), mode]
             processes.append((mode, subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
         for mode, process in processes:
@@ -44,6 +55,7 @@ def urls():
 
 
 def transport(mode, urls):
+    mode = mode.removeprefix("modern ")
     if mode == "stdio":
         return stdio_client(StdioServerParameters(sys.executable, [str(SERVER), mode]), None)
     return (sse_client if mode == "sse" else streamable_http_client)(urls[mode])
@@ -52,6 +64,13 @@ def transport(mode, urls):
 @asynccontextmanager
 async def opened(mode, urls, **options):
     options.setdefault("read_timeout_seconds", 30)
+    if mode in MODERN:
+        server = transport(mode, urls) if mode == "modern stdio" else urls[mode.split()[1]]
+        async with Client(server, log_level="info", **options) as client:
+            assert client.protocol_version == "2026-07-28"
+            assert client.server_info.name == "official"
+            yield client
+        return
     async with (
         transport(mode, urls) as (read, write),
         ClientSession(read, write, **options) as session,
@@ -144,6 +163,61 @@ async def test_the_server_asks_the_client_in_the_middle_of_a_call(mode, urls):
         assert await text_of(session, "sample") == "that one"
         assert await text_of(session, "elicit") == "accept red"
         assert await text_of(session, "roots") == "file:///work"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", MODERN)
+async def test_input_that_the_server_wants_comes_from_the_callbacks(mode, urls):
+    async def on_elicitation(context, params):
+        assert params.message == "Which colour?"
+        return types.ElicitResult(action="accept", content={"colour": "red"})
+
+    def on_roots(context):
+        return types.ListRootsResult(roots=[types.Root(uri="file:///work")])
+
+    callbacks = {"elicitation_callback": on_elicitation, "list_roots_callback": on_roots}
+    async with opened(mode, urls, **callbacks) as session:
+        assert await text_of(session, "choose") == "red file:///work é as it is"
+        wish = await session.call_tool("choose", allow_input_required=True)
+        assert isinstance(wish, types.InputRequiredResult)
+        assert set(wish.input_requests) == {"colour", "ä"}
+        answers = {
+            "colour": {"action": "accept", "content": {"colour": "blue"}},
+            "ä": {"roots": [{"uri": "file:///other"}]},
+        }
+        result = await session.call_tool(
+            "choose", input_responses=answers, request_state=wish.request_state
+        )
+        assert result.content[0].text == "blue file:///other é as it is"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", MODERN)
+async def test_changes_are_told_to_a_subscription_and_to_the_message_handler(mode, urls):
+    heard = []
+    async with (
+        opened(mode, urls, message_handler=lambda message: heard.append(message.method)) as session,
+        session.listen(
+            tools_list_changed=True, resource_subscriptions=["test://one"]
+        ) as subscription,
+    ):
+        assert subscription.honored.tools_list_changed is True
+        assert subscription.honored.resource_subscriptions == ["test://one"]
+        assert await text_of(session, "announce") == "announced"
+        told = {await anext(subscription), await anext(subscription)}
+        assert told == {ToolsListChanged(), ResourceUpdated("test://one")}
+        assert "notifications/tools/list_changed" in heard
+        assert "notifications/resources/updated" in heard
+
+
+@pytest.mark.asyncio
+async def test_the_client_finds_the_old_transport_behind_a_url(urls):
+    async with Client(urls["sse"], read_timeout_seconds=30) as client:
+        assert client.protocol_version == "2025-11-25"
+        assert await text_of(client, "add", a=2, b=3) == "5"
+    async with Client(urls["streamable"], mode="legacy", read_timeout_seconds=30) as client:
+        assert client.protocol_version == "2025-11-25"
+        assert await text_of(client, "add", a=2, b=3) == "5"
 
 
 @pytest.mark.asyncio

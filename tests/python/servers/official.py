@@ -13,7 +13,14 @@ import sys
 import warnings
 
 from mcp.server.mcpserver import Context, MCPServer
-from mcp_types import SamplingMessage, TextContent
+from mcp_types import (
+    ElicitRequest,
+    ElicitRequestFormParams,
+    InputRequiredResult,
+    ListRootsRequest,
+    SamplingMessage,
+    TextContent,
+)
 from pydantic import BaseModel
 
 warnings.simplefilter("ignore")
@@ -72,6 +79,26 @@ async def elicit(ctx: Context) -> str:
     """Ask the user."""
     answer = await ctx.elicit("Which colour?", Choice)
     return f"{answer.action} {answer.data.colour}"
+
+
+@server.tool()
+async def choose(ctx: Context) -> str | InputRequiredResult:
+    """Ask the user and for the roots, as a server without sessions does."""
+    answers = ctx.input_responses
+    if answers is None:
+        form = {"type": "object", "properties": {"colour": {"type": "string"}}}
+        params = ElicitRequestFormParams(message="Which colour?", requested_schema=form)
+        wishes = {"colour": ElicitRequest(params=params), "ä": ListRootsRequest()}
+        return InputRequiredResult(input_requests=wishes, request_state="é as it is")
+    return f"{answers['colour'].content['colour']} {answers['ä'].roots[0].uri} {ctx.request_state}"
+
+
+@server.tool()
+async def announce(ctx: Context) -> str:
+    """Tell whoever listens that something has changed."""
+    await ctx.notify_tools_changed()
+    await ctx.notify_resource_updated("test://one")
+    return "announced"
 
 
 @server.tool()

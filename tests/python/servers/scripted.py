@@ -47,11 +47,24 @@ RESULTS = {
 }
 
 
+DISCOVERED = {
+    "resultType": "complete",
+    "supportedVersions": ["2026-07-28"],
+    "capabilities": {"tools": {}},
+    "instructions": "Call a tool.",
+    "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "scripted", "version": "1"}},
+    "ttlMs": 0,
+    "cacheScope": "private",
+}
+
+
 class Server:
     """One connection: what came in, what is still owed."""
 
     def __init__(self, muted: str | None = None) -> None:
         self.muted = muted
+        self.ends_at: str | None = None
+        self.subscriptions: list[int] = []
         self.received: list[dict] = []
         self.awaited: dict[str, list[int]] = {}
         self.asked: dict[object, int] = {}
@@ -82,6 +95,8 @@ class Server:
             self.answer(self.asked.pop(message["id"]), message)
         elif "id" not in message:
             self.settle(method)
+        elif method == self.ends_at:
+            os._exit(3)
         elif method == self.muted:
             self.muted = None
         elif method == "tools/call":
@@ -97,6 +112,10 @@ class Server:
                 self.send(id=message["id"], error=error)
             else:
                 call(message["id"], **parameters.get("arguments", {}))
+        elif method == "subscriptions/listen":
+            self.subscriptions.append(message["id"])
+            honored = {"notifications": message["params"]["notifications"]}
+            self.tell(message["id"], "subscriptions/acknowledged", honored)
         elif method in PAGES:
             self.page(message["id"], PAGES[method], message.get("params", {}).get("cursor"))
         else:
@@ -116,7 +135,21 @@ class Server:
             for number in self.awaited.pop(method):
                 self.answer(number, [one.get("params") for one in found])
 
+    def tell(self, subscription: int, name: str, params: dict) -> None:
+        meta = {"io.modelcontextprotocol/subscriptionId": subscription}
+        self.send(method=f"notifications/{name}", params={**params, "_meta": meta})
+
     # The tools.
+
+    def change(self, number: int, index: int, kind: str) -> None:
+        """Tell the subscription of that index that a list has changed."""
+        self.tell(self.subscriptions[index], f"{kind}/list_changed", {})
+        self.answer(number, self.subscriptions[index])
+
+    def take_back(self, number: int, index: int) -> None:
+        """End the subscription of that index."""
+        self.send(method="notifications/cancelled", params={"requestId": self.subscriptions[index]})
+        self.answer(number)
 
     def echo(self, number: int, **arguments: object) -> None:
         self.answer(number, arguments)
@@ -223,7 +256,11 @@ class Server:
 
 
 def main() -> None:
-    """Serve until the input ends; `--ignore-eof`, `--ignore-sigterm`, `--diary FILE`, `--mute METHOD` (once)."""
+    """Serve until the input ends.
+
+    `--ignore-eof`, `--ignore-sigterm`, `--diary FILE`, `--mute METHOD` (once), `--end-at METHOD`,
+    `--modern`: answers `server/discover` as revision 2026-07-28 has it.
+    """
     options = sys.argv[1:]
     diary = None
     muted = options[options.index("--mute") + 1] if "--mute" in options else None
@@ -241,7 +278,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_sigterm)
     note(f"start {os.getpid()}")
-    Server(muted).serve()
+    server = Server(muted)
+    if "--end-at" in options:
+        server.ends_at = options[options.index("--end-at") + 1]
+    if "--modern" in options:
+        RESULTS["server/discover"] = DISCOVERED
+    server.serve()
     note("eof")
     while "--ignore-eof" in options:
         signal.pause()

@@ -3,6 +3,7 @@
 
 mod auth;
 mod bridge;
+mod caching;
 mod callbacks;
 mod completion;
 mod convert;
@@ -40,6 +41,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     auth::register(module)?;
     completion::register(module)?;
     callbacks::register(module)?;
+    caching::register(module)?;
     session::register(module)?;
     subscription::register(module)?;
     tools::register(module)?;

@@ -3,15 +3,18 @@
 //! `json` and `error`.
 
 pub mod cache;
+mod calls;
 pub mod catalogue;
 mod era;
 mod fields;
 pub mod headers;
+mod knowledge;
 mod lifecycle;
 mod listen;
 mod memory;
 pub mod output;
 mod rounds;
+mod task;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::json::RawJson;
 use crate::mcp::connection::Connection;
 use crate::mcp::session::{CallOptions, Link, Params, Session};
+use knowledge::Knowledge;
 
 pub use era::{Agreed, Era, LEGACY_VERSIONS, MODERN_VERSIONS, Mode};
 pub(crate) use lifecycle::is_outage;
@@ -68,6 +72,15 @@ pub struct Setup {
     pub patience: Duration,
     /// How often one call is repeated because the server wants input.
     pub maximum_rounds: u32,
+    /// Where results are kept for as long as the server allows; none keeps nothing.
+    pub cache: Option<cache::CacheSettings>,
+    /// Whether structured results are checked against the output schema of their tool.
+    pub validates_output: bool,
+    /// Whether the client says that it knows tasks, and a call that became one is waited for.
+    pub follows_tasks: bool,
+    /// Whether tools whose `x-mcp-header` is invalid are left out of listings, as a client of
+    /// Streamable HTTP must.
+    pub screens_tools: bool,
 }
 
 impl Default for Setup {
@@ -77,6 +90,10 @@ impl Default for Setup {
             timeout: None,
             patience: Duration::from_secs(10),
             maximum_rounds: 10,
+            cache: None,
+            validates_output: false,
+            follows_tasks: false,
+            screens_tools: true,
         }
     }
 }
@@ -87,7 +104,7 @@ impl Default for Setup {
 /// as the caller made them.
 #[derive(Debug)]
 pub struct Client {
-    session: Session,
+    session: Arc<Session>,
     link: Arc<Link>,
     setup: Setup,
     /// Where the revision of this server is remembered; none if nothing would be learned.
@@ -97,6 +114,7 @@ pub struct Client {
     lifecycle: tokio::sync::Mutex<()>,
     agreed: RwLock<Option<Arc<Agreed>>>,
     is_modern: AtomicBool,
+    knowledge: Arc<Knowledge>,
 }
 
 impl Client {
@@ -108,8 +126,12 @@ impl Client {
         let place = connection.place();
         let is_http = !matches!(connection, Connection::Stdio(_));
         let link = connection.link();
+        let mut setup = setup;
+        let knowledge = Arc::new(Knowledge::new(setup.cache.take()));
+        let heard = Arc::clone(&knowledge);
+        link.observe(Box::new(move |method, params| heard.hear(method, params)));
         Self {
-            session: Session::start(connection, Arc::clone(&link)),
+            session: Arc::new(Session::start(connection, Arc::clone(&link))),
             link,
             setup,
             place,
@@ -117,6 +139,7 @@ impl Client {
             lifecycle: tokio::sync::Mutex::new(()),
             agreed: RwLock::default(),
             is_modern: AtomicBool::new(false),
+            knowledge,
         }
     }
 
@@ -136,11 +159,9 @@ impl Client {
         described
     }
 
-    /// Sends a request in the form of the agreed revision and waits for its answer, the text of the
-    /// result.
-    ///
-    /// Dropping the future tells the server that the answer is no longer wanted.
-    pub async fn request(
+    /// One request and its answer, in the form of the agreed revision; input that the server wants
+    /// is given.
+    async fn exchange(
         &self,
         method: &str,
         params: Params,

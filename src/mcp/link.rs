@@ -84,12 +84,42 @@ pub struct Ending {
     pub last_lines: String,
 }
 
+/// Hears a notification and its parameters.
+pub(crate) type Observer = Box<dyn Fn(&str, Option<&RawJson>) + Send + Sync>;
+
+/// Keeps the listener of the progress of a request after its answer, until it is dropped.
+#[derive(Debug, Default)]
+pub struct ProgressLease(Mutex<Option<(Arc<Link>, String)>>);
+
+impl ProgressLease {
+    pub(crate) fn hold(&self, link: &Arc<Link>, token: &str) {
+        let held = Some((Arc::clone(link), token.to_owned()));
+        let before = std::mem::replace(
+            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            held,
+        );
+        if let Some((link, token)) = before {
+            link.forget_progress(&token);
+        }
+    }
+}
+
+impl Drop for ProgressLease {
+    fn drop(&mut self) {
+        let held = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((link, token)) = held.take() {
+            link.forget_progress(&token);
+        }
+    }
+}
+
 /// Shared by a session and its transport: progress listeners, and the end of the connection.
 #[derive(Default)]
 pub struct Link {
     progress: Mutex<HashMap<String, ProgressListener>>,
     subscriptions: Mutex<HashMap<String, SubscriptionListener>>,
     events: OnceLock<Arc<dyn Events>>,
+    observer: OnceLock<Observer>,
     ended: CancellationToken,
     ending: OnceLock<Ending>,
 }
@@ -107,6 +137,12 @@ impl Link {
     /// Who hears the notifications; the first call wins.
     pub fn listen(&self, events: Arc<dyn Events>) -> bool {
         self.events.set(events).is_ok()
+    }
+
+    /// Who hears each notification before everybody else; the first call wins.
+    pub(crate) fn observe(&self, observer: Observer) {
+        // A connection has one client.
+        let _ = self.observer.set(observer);
     }
 
     pub(crate) fn events(&self) -> Option<&Arc<dyn Events>> {
@@ -167,6 +203,9 @@ impl Link {
         {
             listener(params.clone());
             return;
+        }
+        if let Some(observer) = self.observer.get() {
+            observer(method, params.as_ref());
         }
         if let Some(params) = &params
             && let Some(listener) = self.subscription_listener(params)

@@ -21,8 +21,10 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
+use crate::mcp::client::cache::CacheMode;
 pub use crate::mcp::link::{
-    Ending, Events, Link, PeerAnswer, PeerError, ProgressListener, SubscriptionListener,
+    Ending, Events, Link, PeerAnswer, PeerError, ProgressLease, ProgressListener,
+    SubscriptionListener,
 };
 use crate::mcp::wire::{
     DROPPED_CODE, IncomingParams, Outgoing, Stateless, Undelivered, kind_named, loss_named,
@@ -48,6 +50,14 @@ pub struct CallOptions {
     pub allow_input_required: bool,
     /// Sent with this request alone, where the transport is HTTP.
     pub headers: HeaderMap,
+    /// What the call does with the results that are kept.
+    pub cache: CacheMode,
+    /// Whether a task that a call became is handed out instead of being waited for.
+    pub hands_out_task: bool,
+    /// Who hears the states of a task that is waited for.
+    pub task_status: Option<ProgressListener>,
+    /// Keeps the progress of a call that became a task.
+    pub progress_lease: Option<Arc<ProgressLease>>,
 }
 
 impl std::fmt::Debug for CallOptions {
@@ -59,7 +69,8 @@ impl std::fmt::Debug for CallOptions {
             .field("allow_input_required", &self.allow_input_required)
             // Their values may be what a tool was called with.
             .field("headers", &self.headers.len())
-            .finish()
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -203,7 +214,14 @@ impl Session {
             id: Some(handle.id.clone()),
             progress: options
                 .progress
-                .map(|_| handle.progress_token.0.to_string()),
+                .map(|_| handle.progress_token.0.to_string())
+                .filter(|token| match &options.progress_lease {
+                    Some(lease) => {
+                        lease.hold(&self.link, token);
+                        false
+                    }
+                    None => true,
+                }),
             subscription: is_subscription.then(|| handle.id.to_string()),
             // The specification forbids to cancel `initialize`, and a server that does not know
             // `server/discover` takes nothing but `initialize` after it.

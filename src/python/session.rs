@@ -16,6 +16,7 @@ use crate::mcp::{
     self, CallOptions, Mode, Params, Profile, Setup, StdioServerParameters, Terminate,
 };
 use crate::python::bridge::{self, LoopQueue};
+use crate::python::caching::{cache_mode, read_cache};
 use crate::python::callbacks::{Listeners, progress_listener};
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
@@ -252,7 +253,10 @@ impl Session {
     }
 
     /// Sends a request; the future gives the decoded result.
-    #[pyo3(signature = (method, params, meta, timeout, progress, allow_input_required=false))]
+    #[pyo3(signature = (
+        method, params, meta, timeout, progress,
+        allow_input_required=false, cache="use", hands_out_task=false
+    ))]
     #[expect(
         clippy::too_many_arguments,
         reason = "what a call can say; called by one function"
@@ -266,6 +270,8 @@ impl Session {
         timeout: Option<f64>,
         progress: Option<Py<PyAny>>,
         allow_input_required: bool,
+        cache: &str,
+        hands_out_task: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this session", self.owner)?;
         let params = Params {
@@ -279,8 +285,10 @@ impl Session {
         let options = CallOptions {
             timeout: timeout.map(limit),
             progress,
-            headers: http::HeaderMap::new(),
             allow_input_required,
+            cache: cache_mode(cache),
+            hands_out_task,
+            ..CallOptions::default()
         };
         let session = Arc::clone(&self.core);
         let answered = method.clone();
@@ -291,6 +299,39 @@ impl Session {
             move |py, result| match from_json(py, result.as_bytes()) {
                 Ok(decoded) => Ok(decoded.unbind()),
                 Err(failure) => Err(to_py(py, &unreadable(&answered, &failure))),
+            },
+        )
+    }
+
+    /// Waits for the result of a task; `created` is what the server said of it last. `on_status`
+    /// hears each of its states.
+    #[pyo3(signature = (tool, created, timeout, on_status))]
+    fn finish_task<'py>(
+        &self,
+        py: Python<'py>,
+        tool: Option<String>,
+        created: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+        on_status: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this session", self.owner)?;
+        let created = to_json(created)?;
+        let task_status = match on_status {
+            Some(listener) => Some(progress_listener(LoopQueue::running(py)?.1, listener)),
+            None => None,
+        };
+        let options = CallOptions {
+            timeout: timeout.map(limit),
+            task_status,
+            ..CallOptions::default()
+        };
+        let client = Arc::clone(&self.core);
+        bridge::spawn_in_order(
+            py,
+            async move { client.task_result(tool.as_deref(), created, &options).await },
+            move |py, result| match from_json(py, result.as_bytes()) {
+                Ok(decoded) => Ok(decoded.unbind()),
+                Err(failure) => Err(to_py(py, &unreadable("the task", &failure))),
             },
         )
     }
@@ -368,7 +409,7 @@ impl Drop for Session {
     }
 }
 
-fn limit(seconds: f64) -> Duration {
+pub(super) fn limit(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
@@ -385,6 +426,10 @@ pub(super) fn read_setup(given: &Bound<'_, PyAny>) -> PyResult<Setup> {
         timeout: timeout.map(limit),
         patience: limit(given.get_item("patience")?.extract()?),
         maximum_rounds: given.get_item("maximum_rounds")?.extract()?,
+        cache: read_cache(given.call_method1("get", ("cache",)).ok())?,
+        validates_output: given.get_item("validate_output")?.extract()?,
+        follows_tasks: true,
+        screens_tools: true,
     })
 }
 

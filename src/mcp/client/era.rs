@@ -2,6 +2,7 @@
 //! fields and its HTTP headers. Pure.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::json;
 
 use super::Profile;
 use super::fields::members;
@@ -123,7 +124,8 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn new(version: &str, profile: &Profile) -> Result<Self> {
+    /// `extensions` are those that the client knows by itself.
+    pub(super) fn new(version: &str, profile: &Profile, extensions: &[&str]) -> Result<Self> {
         let header = HeaderValue::try_from(version).map_err(|cause| {
             Error::new(ErrorKind::Internal, "the revision is no header value").with_source(cause)
         })?;
@@ -138,7 +140,7 @@ impl Stamp {
             ),
             (
                 "io.modelcontextprotocol/clientCapabilities",
-                modern_capabilities(&profile.capabilities)?,
+                modern_capabilities(&profile.capabilities, extensions)?,
             ),
         ];
         if let Some(level) = &profile.log_level {
@@ -220,14 +222,23 @@ fn text(raw: &RawJson) -> String {
     String::from_utf8_lossy(raw.as_bytes()).into_owned()
 }
 
-/// Clients no longer tell that their roots have changed.
-fn modern_capabilities(capabilities: &RawJson) -> Result<String> {
+/// Clients no longer tell that their roots have changed. What they say of an extension themselves
+/// stays.
+fn modern_capabilities(capabilities: &RawJson, extensions: &[&str]) -> Result<String> {
     let mut value = capabilities.to_value()?;
     if let Some(roots) = value
         .get_mut("roots")
         .and_then(|roots| roots.as_object_mut())
     {
         roots.remove("listChanged");
+    }
+    if let Some(known) = value.as_object_mut().filter(|_| !extensions.is_empty()) {
+        let known = known.entry("extensions").or_insert_with(|| json!({}));
+        for extension in extensions {
+            if let Some(known) = known.as_object_mut() {
+                known.entry(*extension).or_insert_with(|| json!({}));
+            }
+        }
     }
     Ok(value.to_string())
 }

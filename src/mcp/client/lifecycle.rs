@@ -90,7 +90,7 @@ impl Client {
         let (version, stamp) = match (found.supported_versions, found.protocol_version) {
             (Some(supported), _) => {
                 let version = mutual(&supported).ok_or_else(|| no_common_version(&supported))?;
-                let stamp = Stamp::new(version, &self.setup.profile)?;
+                let stamp = Stamp::new(version, &self.setup.profile, self.extensions())?;
                 (version.to_owned(), Some(stamp))
             }
             (None, Some(version)) if LEGACY_VERSIONS.contains(&version.as_str()) => (version, None),
@@ -154,7 +154,7 @@ impl Client {
     }
 
     async fn ask(&self, version: &str, limit: Option<Duration>) -> Result<RawJson> {
-        let stamp = Stamp::new(version, &self.setup.profile)?;
+        let stamp = Stamp::new(version, &self.setup.profile, self.extensions())?;
         let mut headers = HeaderMap::new();
         let method = "server/discover";
         let params = stamp.apply(method, Params::default(), &mut headers)?;

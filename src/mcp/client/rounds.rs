@@ -67,6 +67,9 @@ impl Client {
                 .await?;
             match result_type(&answer).as_deref() {
                 None | Some("complete") => return Ok(answer),
+                Some("task") if self.setup.follows_tasks && may_be_task(method) => {
+                    return Ok(answer);
+                }
                 Some("input_required") if options.allow_input_required => return Ok(answer),
                 Some("input_required") => {}
                 Some(other) => return Err(unknown_result(method, other)),
@@ -156,7 +159,7 @@ impl Client {
 
     /// Asks the callbacks for all that is wanted, at once; the text of the responses. The first
     /// refusal ends the call.
-    async fn fulfil(&self, method: &str, requests: &RawValue) -> Result<String> {
+    pub(super) async fn fulfil(&self, method: &str, requests: &RawValue) -> Result<String> {
         let requests = RawJson::trusted(requests.get().to_owned());
         let asked = members(&requests).map_err(|_| unreadable(method))?;
         let answers = asked.into_iter().map(|(key, request)| async move {
@@ -198,7 +201,7 @@ fn repeated(
 }
 
 /// What kind of result an answer is; none is a complete one.
-fn result_type(answer: &RawJson) -> Option<String> {
+pub(super) fn result_type(answer: &RawJson) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Typed {
@@ -209,6 +212,11 @@ fn result_type(answer: &RawJson) -> Option<String> {
     memmem::find(answer.as_bytes(), b"\"resultType\"")?;
     let typed: Typed = serde_json::from_slice(answer.as_bytes()).ok()?;
     typed.result_type
+}
+
+/// Only calls of tools become tasks; servers also call what they say of a task one.
+fn may_be_task(method: &str) -> bool {
+    method == "tools/call" || method.starts_with("tasks/")
 }
 
 fn refusal(message: String) -> Error {

@@ -63,6 +63,7 @@ __all__ = [
     "ServerCapabilities",
     "SetLevelRequestParams",
     "SubscribeRequestParams",
+    "Task",
     "TaskMetadata",
     "Tool",
     "ToolAnnotations",
@@ -202,6 +203,29 @@ class ServerCapabilities(ProtocolObject):
     tools: ToolsCapability | None
     completions: CompletionsCapability | None
     tasks: Object | None
+
+
+class Task(ProtocolObject):
+    """A call that runs at the server: SEP-2663, and the tasks of revision 2025-11-25.
+
+    The times are ISO 8601, the lengths of time milliseconds; the names with ``_ms`` are those of
+    SEP-2663.
+    """
+
+    __slots__ = ()
+
+    task_id: str
+    status: Literal["working", "input_required", "completed", "failed", "cancelled"]
+    status_message: str | None
+    created_at: str | None
+    last_updated_at: str | None
+    ttl: int | None
+    ttl_ms: int | None
+    poll_interval: int | None
+    poll_interval_ms: int | None
+    input_requests: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: Object | None
 
 
 class TaskMetadata(ProtocolObject):

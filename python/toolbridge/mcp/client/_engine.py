@@ -31,6 +31,8 @@ if TYPE_CHECKING:
             timeout: float | None,
             progress: Callable[[dict[str, Any]], object] | None,
             allow_input_required: bool = False,
+            cache: str = "use",
+            hands_out_task: bool = False,
         ) -> asyncio.Future[Any]:
             """Send a request."""
 
@@ -83,6 +85,8 @@ class Engine(Verbs):
         log_level: str | None = None,
         input_required_max_rounds: int = DEFAULT_MAXIMUM_ROUNDS,
         discover_timeout_seconds: timedelta | float = _DEFAULT_DISCOVER_TIMEOUT,
+        validate_output: bool = True,
+        cache: tuple[Any, ...] | None = None,
     ) -> None:
         """Check and keep the arguments; nothing is opened yet."""
         callbacks = {
@@ -120,6 +124,8 @@ class Engine(Verbs):
         self._sampling_capabilities = sampling_capabilities
         self._log_level = log_level
         self._maximum_rounds = rounds
+        self._validate_output = bool(validate_output)
+        self._cache = cache
         self._patience = _DEFAULT_DISCOVER_TIMEOUT if patience is None else patience
         self._session: Native | None = None
         self._callbacks: CallbackQueue | None = None
@@ -149,6 +155,8 @@ class Engine(Verbs):
             "timeout": self._timeout,
             "patience": self._patience,
             "maximum_rounds": self._maximum_rounds,
+            "validate_output": self._validate_output,
+            "cache": self._cache,
         }
 
     def _capabilities(self) -> dict[str, Any]:
@@ -177,6 +185,7 @@ class Engine(Verbs):
         progress_callback: Callable[..., Any] | None = None,
         meta: dict[str, Any] | None = None,
         allow_input_required: bool = False,
+        how: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         if meta is not None and not isinstance(meta, (dict, Object)):
             raise type_error("meta", "a dict or None", meta)
@@ -186,13 +195,13 @@ class Engine(Verbs):
         session = self._session or self._native()
         if progress_callback is None:
             answer = await session.request(
-                method, params, meta, seconds, None, allow_input_required
+                method, params, meta, seconds, None, allow_input_required, **(how or {})
             )
         else:
             if not callable(progress_callback):
                 raise type_error("progress_callback", "a function or None", progress_callback)
             answer = await self._request_with_progress(
-                progress_callback, method, params, meta, seconds, allow_input_required
+                progress_callback, method, params, meta, seconds, allow_input_required, how
             )
         callbacks = self._callbacks
         if callbacks is not None and callbacks._task is not None:
@@ -211,6 +220,7 @@ class Engine(Verbs):
         meta: dict[str, Any] | None,
         seconds: float | None,
         allow_input_required: bool,
+        how: Mapping[str, Any] | None,
     ) -> object:
         queue = self._callbacks
         if queue is None or not queue.is_running_here():
@@ -222,7 +232,7 @@ class Engine(Verbs):
             queue.put("progress callback", callback, *arguments, context=context)
 
         answer = await self._native().request(
-            method, params, meta, seconds, listener, allow_input_required
+            method, params, meta, seconds, listener, allow_input_required, **(how or {})
         )
         await queue.drained()
         return answer

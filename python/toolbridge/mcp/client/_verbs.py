@@ -16,6 +16,7 @@ from toolbridge.mcp.client._arguments import (
     read_uri,
     type_error,
 )
+from toolbridge.mcp.client.caching import read_cache_mode
 from toolbridge.objects import Object
 
 TYPE_CHECKING = False
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
     from typing import Any
+
+    from toolbridge.mcp.client.caching import CacheMode
 
 
 class Verbs:
@@ -38,6 +41,7 @@ class Verbs:
         progress_callback: Callable[..., Any] | None = None,
         meta: dict[str, Any] | None = None,
         allow_input_required: bool = False,
+        how: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Send a request; the object that answers it."""
         raise NotImplementedError
@@ -71,13 +75,17 @@ class Verbs:
         *,
         params: types.PaginatedRequestParams | None = None,
         meta: dict[str, Any] | None = None,
+        cache_mode: CacheMode = "use",
     ) -> types.ListToolsResult:
         """List one page of the server's tools.
 
         Args:
             cursor: ``nextCursor`` of the page before. Default: the first page.
             params: The same as an object, as in the official SDK.
-            meta: Sent as ``_meta`` of the request. Default: none.
+            meta: Sent as ``_meta`` of the request, which then always reaches the server. Default:
+                none.
+            cache_mode: ``"use"`` takes a result that the server allows to be kept, ``"refresh"``
+                asks the server and keeps the answer, ``"bypass"`` does neither.
 
         Returns:
             The page: ``tools``, and ``nextCursor`` if there is another page.
@@ -85,7 +93,9 @@ class Verbs:
         Raises:
             MCPError: The server refused.
         """
-        answer = await self._request("tools/list", read_page(cursor, params), meta=meta)
+        answer = await self._request(
+            "tools/list", read_page(cursor, params), meta=meta, how=read_cache_mode(cache_mode)
+        )
         return types.ListToolsResult._wrap(answer)
 
     async def call_tool(
@@ -103,7 +113,8 @@ class Verbs:
         """Call a tool.
 
         In revision 2026-07-28 a server may answer with a wish for input. The callbacks of the session
-        are asked for it, and the call is repeated with what they say.
+        are asked for it, and the call is repeated with what they say. A call that the server runs as a
+        task is waited for; to cancel the call cancels the task.
 
         Args:
             name: The tool's name.
@@ -125,6 +136,7 @@ class Verbs:
         Raises:
             TypeError: An argument has a type that it does not take.
             MCPError: The server refused the call, or a callback refused its wish.
+            ToolOutputError: The result does not fit the output schema of the tool.
             MCPTimeoutError: No answer in time; the server is told that the call is cancelled.
             ConnectionClosedError: The connection ended first.
         """
@@ -153,9 +165,12 @@ class Verbs:
         *,
         params: types.PaginatedRequestParams | None = None,
         meta: dict[str, Any] | None = None,
+        cache_mode: CacheMode = "use",
     ) -> types.ListPromptsResult:
         """List one page of the server's prompts; see `list_tools`."""
-        answer = await self._request("prompts/list", read_page(cursor, params), meta=meta)
+        answer = await self._request(
+            "prompts/list", read_page(cursor, params), meta=meta, how=read_cache_mode(cache_mode)
+        )
         return types.ListPromptsResult._wrap(answer)
 
     async def get_prompt(
@@ -202,9 +217,12 @@ class Verbs:
         *,
         params: types.PaginatedRequestParams | None = None,
         meta: dict[str, Any] | None = None,
+        cache_mode: CacheMode = "use",
     ) -> types.ListResourcesResult:
         """List one page of the server's resources; see `list_tools`."""
-        answer = await self._request("resources/list", read_page(cursor, params), meta=meta)
+        answer = await self._request(
+            "resources/list", read_page(cursor, params), meta=meta, how=read_cache_mode(cache_mode)
+        )
         return types.ListResourcesResult._wrap(answer)
 
     async def list_resource_templates(
@@ -213,10 +231,13 @@ class Verbs:
         *,
         params: types.PaginatedRequestParams | None = None,
         meta: dict[str, Any] | None = None,
+        cache_mode: CacheMode = "use",
     ) -> types.ListResourceTemplatesResult:
         """List one page of the server's resource templates; see `list_tools`."""
         page = read_page(cursor, params)
-        answer = await self._request("resources/templates/list", page, meta=meta)
+        answer = await self._request(
+            "resources/templates/list", page, meta=meta, how=read_cache_mode(cache_mode)
+        )
         return types.ListResourceTemplatesResult._wrap(answer)
 
     async def read_resource(
@@ -227,6 +248,7 @@ class Verbs:
         input_responses: dict[str, Any] | None = None,
         request_state: str | None = None,
         allow_input_required: bool = False,
+        cache_mode: CacheMode = "use",
     ) -> types.ReadResourceResult:
         """Read a resource.
 
@@ -236,6 +258,7 @@ class Verbs:
             input_responses: As for `call_tool`.
             request_state: As for `call_tool`.
             allow_input_required: As for `call_tool`.
+            cache_mode: As for `list_tools`.
 
         Returns:
             Its contents.
@@ -246,7 +269,11 @@ class Verbs:
         params: dict[str, Any] = {"uri": read_uri(uri)}
         _add_round(params, input_responses, request_state)
         answer = await self._request(
-            "resources/read", params, meta=meta, allow_input_required=allow_input_required
+            "resources/read",
+            params,
+            meta=meta,
+            allow_input_required=allow_input_required,
+            how=read_cache_mode(cache_mode),
         )
         if allow_input_required and _wants_input(answer):
             return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]

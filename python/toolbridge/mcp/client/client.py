@@ -12,6 +12,7 @@ from toolbridge.mcp.client._arguments import check_object, stream_error, type_er
 from toolbridge.mcp.client._engine import DEFAULT_MAXIMUM_ROUNDS
 from toolbridge.mcp.client._streams import TransportStream
 from toolbridge.mcp.client._verbs import Verbs
+from toolbridge.mcp.client.caching import DEFAULT_CACHE, read_cache
 from toolbridge.mcp.client.session import ClientSession
 
 TYPE_CHECKING = False
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
+    from toolbridge.mcp.client.caching import CacheConfig
     from toolbridge.mcp.client.stdio import StdioServerParameters
     from toolbridge.mcp.client.streamable_http import streamable_http_client
     from toolbridge.mcp.client.subscriptions import Listening
+    from toolbridge.mcp.client.tasks import TaskHandle
     from toolbridge.objects import Object
 
 __all__ = ["Client"]
@@ -63,6 +66,10 @@ class Client(Verbs):
         input_required_max_rounds: How often one call is repeated because the server wants input.
         discover_timeout_seconds: How long a child process may be silent about ``server/discover``
             before it counts as one that does not know it, in seconds or as a ``timedelta``.
+        validate_output: Whether structured results are checked against the output schema of their
+            tool; one that does not fit is a ``ToolOutputError``, which is a ``RuntimeError``.
+        cache: How results are kept that the server allows to be (``ttlMs``, ``cacheScope`` of
+            2026-07-28). Default: for as long as it says, for this client alone. None keeps nothing.
         http_client: For a URL, as are all that follow: see ``streamable_http_client``.
         headers: Sent with every request. Default: none.
         timeout: How long a connection may take, in seconds or as a ``timedelta``. Default: 30 s.
@@ -95,6 +102,8 @@ class Client(Verbs):
         elicitation_callback: Callable[..., Any] | None = None,
         input_required_max_rounds: int = DEFAULT_MAXIMUM_ROUNDS,
         discover_timeout_seconds: timedelta | float = 10,
+        validate_output: bool = True,
+        cache: CacheConfig | None = DEFAULT_CACHE,
         http_client: Any = None,
         headers: Mapping[str, str] | None = None,
         timeout: timedelta | float | None = 30,
@@ -138,6 +147,8 @@ class Client(Verbs):
             log_level=log_level,
             input_required_max_rounds=input_required_max_rounds,
             discover_timeout_seconds=discover_timeout_seconds,
+            validate_output=validate_output,
+            cache=read_cache(cache, str(server) if _is_url(server) else None),
         )
         self._entered: Any = None
         self._connected: ClientSession | None = None
@@ -259,6 +270,24 @@ class Client(Verbs):
             resource_subscriptions=resource_subscriptions,
         )
 
+    async def call_tool_as_task(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        read_timeout_seconds: timedelta | float | None = None,
+        progress_callback: Callable[..., Any] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+    ) -> TaskHandle:
+        """Call a tool without waiting for a task; see ``ClientSession.call_tool_as_task``."""
+        return await self.session.call_tool_as_task(
+            name, arguments, read_timeout_seconds, progress_callback, meta=meta
+        )
+
+    def task(self, task_id: str, tool: str | None = None) -> TaskHandle:
+        """Take up a task that an earlier connection began; see ``ClientSession.task``."""
+        return self.session.task(task_id, tool)
+
     async def _request(
         self,
         method: str,
@@ -267,9 +296,10 @@ class Client(Verbs):
         progress_callback: Callable[..., Any] | None = None,
         meta: dict[str, Any] | None = None,
         allow_input_required: bool = False,
+        how: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         return await self.session._request(
-            method, params, timeout, progress_callback, meta, allow_input_required
+            method, params, timeout, progress_callback, meta, allow_input_required, how
         )
 
     async def _notify(self, method: str, params: dict[str, Any] | None) -> None:

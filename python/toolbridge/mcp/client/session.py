@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from toolbridge import _toolbridge
 from toolbridge.mcp import types
-from toolbridge.mcp.client._arguments import check_object, stream_error
+from toolbridge.mcp.client._arguments import (
+    check_object,
+    check_str,
+    read_seconds,
+    stream_error,
+)
 from toolbridge.mcp.client._callbacks import CallbackQueue
 from toolbridge.mcp.client._engine import DEFAULT_MAXIMUM_ROUNDS, Engine, RequestContext
 from toolbridge.mcp.client._streams import TransportStream
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
     from toolbridge.mcp.client._http import HttpArguments
     from toolbridge.mcp.client.subscriptions import Listening
+    from toolbridge.mcp.client.tasks import TaskHandle
     from toolbridge.objects import Object
 
 __all__ = ["ClientSession", "RequestContext"]
@@ -52,6 +58,8 @@ class ClientSession(Engine):
         log_level: The least important log lines that are wanted, as in ``"warning"``, of a server
             that speaks 2026-07-28. Default: none are.
         input_required_max_rounds: How often one call is repeated because the server wants input.
+        validate_output: Whether structured results are checked against the output schema of their
+            tool; one that does not fit is a ``ToolOutputError``, which is a ``RuntimeError``.
 
     Raises:
         TypeError: An argument has a type that it does not take; the message names it.
@@ -72,6 +80,7 @@ class ClientSession(Engine):
         sampling_capabilities: Mapping[str, Any] | Object | None = None,
         log_level: str | None = None,
         input_required_max_rounds: int = DEFAULT_MAXIMUM_ROUNDS,
+        validate_output: bool = True,
     ) -> None:
         """See the class."""
         for name, stream in (("read_stream", read_stream), ("write_stream", write_stream)):
@@ -88,6 +97,7 @@ class ClientSession(Engine):
             sampling_capabilities=sampling_capabilities,
             log_level=log_level,
             input_required_max_rounds=input_required_max_rounds,
+            validate_output=validate_output,
         )
         if read_stream._connection is not write_stream._connection:
             message = "read_stream and write_stream belong to different connections"
@@ -252,6 +262,65 @@ class ClientSession(Engine):
     def get_server_capabilities(self) -> types.ServerCapabilities | None:
         """Return what the server can do; None before the lifecycle."""
         return self.server_capabilities
+
+    # Tasks.
+
+    async def call_tool_as_task(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        read_timeout_seconds: timedelta | float | None = None,
+        progress_callback: Callable[..., Any] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+    ) -> TaskHandle:
+        """Call a tool, and do not wait for its result if the server runs the call as a task.
+
+        In revision 2026-07-28 the server decides whether it does (extension
+        ``io.modelcontextprotocol/tasks``). In 2025-11-25 it is asked to, where the tool and the
+        server offer it; the tools have to be listed before. In every other case the call is waited
+        for, and the handle has the result.
+
+        Args:
+            name: As for `call_tool`, as are all the arguments.
+            arguments: Likewise.
+            read_timeout_seconds: Likewise; for each request about the task too.
+            progress_callback: Likewise; hears what comes before this returns.
+            meta: Likewise.
+
+        Returns:
+            The task: ``await task.result()``, ``await task.cancel()``, ``task.status``.
+
+        Raises:
+            MCPError: The server refused the call.
+        """
+        from toolbridge.mcp.client.tasks import handle_of
+
+        check_str("name", name)
+        if arguments is not None:
+            check_object("arguments", arguments)
+        params = {"name": name} if arguments is None else {"name": name, "arguments": arguments}
+        timeout = read_timeout_seconds
+        how = {"hands_out_task": True}
+        answer = await self._request(
+            "tools/call", params, timeout, progress_callback, meta, how=how
+        )
+        seconds = self._timeout
+        if timeout is not None:
+            seconds = read_seconds("read_timeout_seconds", timeout)
+        return handle_of(self, name, seconds, answer)
+
+    def task(self, task_id: str, tool: str | None = None) -> TaskHandle:
+        """Take up a task that an earlier connection began; nothing is sent yet.
+
+        Args:
+            task_id: The server's name of the task.
+            tool: The tool that was called, whose output schema the result is checked against.
+                Default: it is not checked.
+        """
+        from toolbridge.mcp.client.tasks import handle_of_earlier
+
+        return handle_of_earlier(self, task_id, tool, self._timeout)
 
     def listen(
         self,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Any, Protocol
 
-    class Native(Protocol):
+    class _Native(Protocol):
         """What an engine under a session does."""
 
         def request(
@@ -35,12 +35,15 @@ if TYPE_CHECKING:
             hands_out_task: bool = False,
         ) -> asyncio.Future[Any]:
             """Send a request."""
+            ...
 
         def notify(self, method: str, params: object | None) -> asyncio.Future[None]:
             """Send a notification."""
+            ...
 
         def close(self) -> asyncio.Future[None] | None:
             """End the session."""
+            ...
 
 
 _INTERNAL_ERROR = -32603
@@ -127,7 +130,7 @@ class Engine(Verbs):
         self._validate_output = bool(validate_output)
         self._cache = cache
         self._patience = _DEFAULT_DISCOVER_TIMEOUT if patience is None else patience
-        self._session: Native | None = None
+        self._session: _Native | None = None
         self._callbacks: CallbackQueue | None = None
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -171,7 +174,7 @@ class Engine(Verbs):
 
     # Requests and notifications.
 
-    def _native(self) -> Native:
+    def _native(self) -> _Native:
         if self._session is None:
             message = f"the session has not been entered; use: async with {type(self).__name__}(…)"
             raise RuntimeError(message)

@@ -87,6 +87,14 @@ def test_an_outcome_that_is_not_the_expected_one_is_counted_in_both_directions(
     assert complaint in capsys.readouterr().out
 
 
+def test_without_a_list_of_failures_every_scenario_is_to_pass(
+    runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "EXPECTED_FAILURES", tmp_path / "missing.txt")
+    assert runner.compare("2025-11-25", {"initialize": None}) == 0
+    assert runner.compare("2025-11-25", {"initialize": "it broke"}) == 1
+
+
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
 def test_the_client_refuses_what_it_does_not_support_and_says_so(revision: str) -> None:
     told = {

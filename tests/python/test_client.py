@@ -67,8 +67,9 @@ async def test_a_field_of_the_caller_stays_and_the_log_level_goes_with_each_requ
     async with client("--modern", log_level="warning") as one:
         await one.call_tool("echo", {}, meta={META + "logLevel": "debug", "own": 1})
         await one.set_logging_level("error")
-        received = (await ask(one, "got"))[1:]
-    metas = [message["params"]["_meta"] for message in received]
+        received = await ask(one, "got")
+    calls = [message["params"] for message in received if message["method"] == "tools/call"]
+    metas = [call["_meta"] for call in calls]
     assert metas[0]["own"] == 1
     assert [meta[META + "logLevel"] for meta in metas] == ["debug", "error"]
 

@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod connect;
 pub mod connection;
+pub mod group;
 pub mod lasting;
 pub mod link;
 pub mod session;
@@ -20,6 +21,7 @@ pub use client::{Agreed, Change, Client, Era, Mode, Profile, Setup, Subscription
 pub use config::{Endurance, HttpKind, Loaded, ServerConfig, StdioServerParameters, Target};
 pub use connect::{Connected, Opening, connect};
 pub use connection::{Connection, Terminate};
+pub use group::{Group, Member, Merged};
 pub use lasting::{Jitter, Lasting, Status};
 pub use session::{CallOptions, Events, Params, PeerError, Session};
 pub use transport::http::{HttpSettings, SessionId, Trust};

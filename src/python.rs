@@ -8,6 +8,7 @@ mod callbacks;
 mod completion;
 mod convert;
 mod error;
+mod group;
 mod session;
 mod subscription;
 mod tools;
@@ -42,6 +43,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     completion::register(module)?;
     callbacks::register(module)?;
     caching::register(module)?;
+    group::register(module)?;
     session::register(module)?;
     subscription::register(module)?;
     tools::register(module)?;

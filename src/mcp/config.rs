@@ -15,6 +15,8 @@ use serde_json::Value;
 use crate::error::Result;
 use document::{Data, Node, Place};
 
+use fields::Spelling;
+
 pub use document::Document;
 pub use fields::Lookup;
 pub use gateway::header;
@@ -42,6 +44,15 @@ impl Loaded {
         Self::from_document(&Document::from_value(value), variables)
     }
 
+    /// Reads an object of the caller whose texts mean nothing but themselves.
+    ///
+    /// # Errors
+    /// As [`Loaded::from_value`].
+    pub fn literally(value: Value) -> Result<Self> {
+        let document = Document::from_value(value);
+        desktop::servers(&document.root, &document.place, &|_| None, Spelling::None)
+    }
+
     /// Reads a file, JSON or YAML; blocking.
     ///
     /// # Errors
@@ -58,7 +69,12 @@ impl Loaded {
         let Document { root, place } = document;
         for key in ["mcpServers", "servers"] {
             if let Some(section) = section(root, key) {
-                return desktop::servers(section, &place.key(key, section), variables);
+                return desktop::servers(
+                    section,
+                    &place.key(key, section),
+                    variables,
+                    Spelling::Braces,
+                );
             }
         }
         if let Some(section) = section(root, "mcp_servers") {
@@ -68,14 +84,19 @@ impl Loaded {
         }
         // Cursor and VS Code settings keep the section one level down.
         if let Some(section) = root.get("mcp").and_then(|mcp| section(mcp, "servers")) {
-            return desktop::servers(section, &place.key("mcp.servers", section), variables);
+            return desktop::servers(
+                section,
+                &place.key("mcp.servers", section),
+                variables,
+                Spelling::Braces,
+            );
         }
         match &root.data {
             Data::Object(members)
                 if !members.is_empty()
                     && members.iter().all(|(_, node)| matches!(node.data, Data::Object(_))) =>
             {
-                desktop::servers(root, place, variables)
+                desktop::servers(root, place, variables, Spelling::Braces)
             }
             _ => Err(place.error(
                 "names no servers; it takes {\"mcpServers\": {name: {\"command\": …} or {\"url\": …}}}, \

@@ -213,6 +213,13 @@ impl Lasting {
         state.peer.as_ref().map(|peer| peer.described())
     }
 
+    /// Whether the revision that was last agreed on has a handshake, and with it `ping` and
+    /// notifications that nobody has to ask for.
+    pub fn has_handshake(&self) -> bool {
+        let state = self.state.borrow();
+        state.peer.as_ref().is_some_and(|peer| peer.has_ping())
+    }
+
     /// Counts the connections: a list that was read on an earlier one may be stale.
     pub fn generation(&self) -> u64 {
         self.state.borrow().generation
@@ -228,16 +235,16 @@ impl Lasting {
     }
 
     /// Waits until the status changes, or the connection under it.
-    pub fn changes(&self) -> impl Future<Output = Status> + Send + use<> {
+    pub fn changes(&self) -> BoxFuture<'static, Status> {
         let mut state = self.state.clone();
         let before = {
             let now = state.borrow_and_update();
             (now.status, now.generation)
         };
-        async move {
+        Box::pin(async move {
             let changed = state.wait_for(|state| (state.status, state.generation) != before);
             changed.await.map_or(Status::Closed, |state| state.status)
-        }
+        })
     }
 
     /// Connects anew, whatever the status is, and waits for the outcome.
@@ -334,6 +341,11 @@ impl Lasting {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let (peer, _) = self.ready(method, deadline, limit).await?;
         peer.notify(method, params).await
+    }
+
+    /// Begins to close the connection for good.
+    pub(crate) fn begin_close(&self) {
+        self.closing.cancel();
     }
 
     /// Closes the connection for good and waits until nothing of it is left. Waiting calls get a

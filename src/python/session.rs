@@ -38,7 +38,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )
 }
 
-fn same_process(py: Python<'_>, what: &str, owner: u32) -> PyResult<()> {
+pub(super) fn same_process(py: Python<'_>, what: &str, owner: u32) -> PyResult<()> {
     if owner == runtime::process() {
         return Ok(());
     }
@@ -78,7 +78,7 @@ fn open_stdio<'py>(
     )
 }
 
-fn error_log(py: Python<'_>, errlog: Option<Bound<'_, PyAny>>) -> PyResult<ErrorLog> {
+pub(super) fn error_log(py: Python<'_>, errlog: Option<Bound<'_, PyAny>>) -> PyResult<ErrorLog> {
     let Some(errlog) = errlog else {
         return Ok(ErrorLog::Discard);
     };

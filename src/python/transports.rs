@@ -28,7 +28,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The `HttpArguments` of `python/toolbridge/mcp/client/_http.py`, attribute by attribute. A new
 /// setting of HTTP is a slot there, a field here and a line in `settings`.
 #[derive(FromPyObject)]
-struct HttpArguments {
+pub(super) struct HttpArguments {
     url: String,
     headers: Vec<(String, String)>,
     timeout: Option<f64>,
@@ -49,7 +49,7 @@ enum Verify {
 }
 
 impl HttpArguments {
-    fn settings(self) -> HttpSettings {
+    pub(super) fn settings(self) -> HttpSettings {
         HttpSettings {
             url: self.url,
             headers: self.headers,

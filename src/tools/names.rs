@@ -114,6 +114,11 @@ impl ToolNames {
         names
     }
 
+    /// The servers, in the order of the catalogue.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.servers.iter().map(|server| server.name.as_str())
+    }
+
     /// The tools of a server: their own names, and those that they are known by.
     pub fn of_server(&self, server: &str) -> impl Iterator<Item = (&str, &str)> {
         self.servers

@@ -29,7 +29,12 @@ const IGNORED: &[&str] = &[
 ];
 
 /// Reads the servers of an object; `place` is that of the object.
-pub(super) fn servers(node: &Node, place: &Place, variables: Lookup<'_>) -> Result<Loaded> {
+pub(super) fn servers(
+    node: &Node,
+    place: &Place,
+    variables: Lookup<'_>,
+    spelling: Spelling,
+) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let Data::Object(members) = &node.data else {
         return Err(place.error(&format!(
@@ -39,7 +44,7 @@ pub(super) fn servers(node: &Node, place: &Place, variables: Lookup<'_>) -> Resu
     };
     for (name, node) in members {
         let place = place.key(name, node);
-        let fields = Fields::new(node, place, variables, Spelling::Braces)?;
+        let fields = Fields::new(node, place, variables, spelling)?;
         server(name, fields, &mut loaded)?;
     }
     Ok(loaded)
@@ -201,16 +206,15 @@ pub(super) fn common(fields: &mut Fields<'_>, server: &mut ServerConfig) -> Resu
     server.disallowed_tools = fields
         .texts(&["disallowed_tools", "disallowedTools"])?
         .unwrap_or_default();
-    let default = Endurance::default();
-    let http = matches!(server.target, Target::Http { .. });
+    let default = server.endurance.clone();
     server.endurance = Endurance {
         connect_timeout: fields
             .seconds(&["connect_timeout", "connectTimeout", "startup_timeout_sec"])?
             .unwrap_or(default.connect_timeout),
         request_timeout: fields.seconds(&["timeout", "tool_timeout_sec"])?,
-        keep_alive: fields.seconds(&["keep_alive", "keepAlive"])?,
+        keep_alive: fields.seconds_or_never(&["keep_alive", "keepAlive"], default.keep_alive)?,
         idle_close: fields.seconds(&["idle_close", "idleClose"])?,
-        restart: fields.boolean(&["restart"])?.unwrap_or(http),
+        restart: fields.boolean(&["restart"])?.unwrap_or(default.restart),
         attempts: fields
             .count(&["attempts"])?
             .map_or(default.attempts, |count| {

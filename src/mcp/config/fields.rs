@@ -14,6 +14,8 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// How references to variables are written in the texts of a configuration.
 #[derive(Clone, Copy)]
 pub(super) enum Spelling {
+    /// Not at all.
+    None,
     /// `${NAME}`, `${NAME:-default}`, `${env:NAME}`, `${workspaceFolder}`, `${userHome}`.
     Braces,
     /// `os.environ/NAME`, as a whole text.
@@ -154,6 +156,20 @@ impl<'a> Fields<'a> {
         Ok(Some(duration))
     }
 
+    /// A number of seconds above zero, or false for never.
+    pub(super) fn seconds_or_never(
+        &mut self,
+        keys: &[&'static str],
+        default: Option<Duration>,
+    ) -> Result<Option<Duration>> {
+        if let Some((_, node)) = self.find(keys)
+            && matches!(node.data, Data::Boolean(false))
+        {
+            return Ok(None);
+        }
+        Ok(self.seconds(keys)?.or(default))
+    }
+
     /// A whole number above zero.
     pub(super) fn count(&mut self, keys: &[&'static str]) -> Result<Option<u64>> {
         let Some((place, node)) = self.find(keys) else {
@@ -193,6 +209,7 @@ impl<'a> Fields<'a> {
     /// Replaces the references to variables in a text.
     pub(super) fn expanded(&self, place: &Place, text: &str) -> Result<String> {
         match self.spelling {
+            Spelling::None => Ok(text.to_owned()),
             Spelling::OsEnviron => match text.strip_prefix("os.environ/") {
                 Some(name) => (self.variables)(name).ok_or_else(|| missing(place, name)),
                 None => Ok(text.to_owned()),

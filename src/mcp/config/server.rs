@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::StdioServerParameters;
 use crate::mcp::HttpSettings;
 
+/// How often a silent server behind HTTP is asked for a sign of life.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// Which HTTP transport a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpKind {
@@ -103,6 +106,7 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// A server with nothing but its name and how it is reached.
     pub fn new(name: impl Into<String>, target: Target) -> Self {
+        let is_http = matches!(target, Target::Http { .. });
         Self {
             name: name.into(),
             alias: None,
@@ -111,7 +115,11 @@ impl ServerConfig {
             mode: None,
             allowed_tools: None,
             disallowed_tools: Vec::new(),
-            endurance: Endurance::default(),
+            endurance: Endurance {
+                // The end of a child process is seen without asking.
+                keep_alive: is_http.then_some(KEEP_ALIVE),
+                ..Endurance::default()
+            },
         }
     }
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from toolbridge import mcp as mcp
     from toolbridge import mcp_client as mcp_client
     from toolbridge import types as types
+    from toolbridge.client import Client as Client
     from toolbridge.exceptions import APIConnectionError as APIConnectionError
     from toolbridge.exceptions import APIError as APIError
     from toolbridge.exceptions import APIResponseValidationError as APIResponseValidationError
@@ -54,7 +55,9 @@ if TYPE_CHECKING:
     from toolbridge.main import completion as completion
     from toolbridge.main import stream_chunk_builder as stream_chunk_builder
 
-_MODULES = frozenset({"exceptions", "experimental_mcp_client", "mcp", "mcp_client", "types"})
+_MODULES = frozenset(
+    {"client", "exceptions", "experimental_mcp_client", "mcp", "mcp_client", "types"}
+)
 _COMPLETION = frozenset(
     {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
 )
@@ -68,6 +71,7 @@ __all__ = [
     "AuthenticationError",
     "BadGatewayError",
     "BadRequestError",
+    "Client",
     "ConfigurationError",
     "ConflictError",
     "ConnectionClosedError",
@@ -114,6 +118,8 @@ def __getattr__(name: str) -> object:
 
     if name in _COMPLETION:
         value: object = getattr(import_module("toolbridge.main"), name)
+    elif name == "Client":
+        value = import_module("toolbridge.client").Client
     elif name in _MODULES:
         value = import_module(f"toolbridge.{name}")
     elif name in __all__:

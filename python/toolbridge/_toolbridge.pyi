@@ -17,18 +17,23 @@ __all__ = [
     "ChatStream",
     "ChatStreamSource",
     "Connection",
+    "Group",
     "Question",
     "Responder",
+    "Server",
+    "ServerConfig",
     "Session",
     "Subscription",
     "TokenFile",
     "__version__",
+    "authorization_header",
     "chat_completion",
     "chat_completion_sync",
     "chat_stream",
     "chat_stream_sync",
     "connect_http",
     "forked",
+    "load_servers",
     "model_provider",
     "open_sse",
     "open_stdio",
@@ -147,6 +152,62 @@ class Subscription:
     def honored(self) -> dict[str, Any]: ...
     def next(self) -> Future[tuple[str, str | None] | None]: ...
     def close(self) -> None: ...
+
+def load_servers(
+    source: object, is_path: bool, expands: bool
+) -> tuple[list[ServerConfig], list[str]]: ...
+def authorization_header(auth_type: str, value: str) -> tuple[str, str]: ...
+
+@final
+class ServerConfig:
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str | None: ...
+    @property
+    def shown(self) -> str: ...
+
+@final
+class Group:
+    def __new__(cls, separator: str, on_change: Callable[[str, str], object]) -> Group: ...
+    def add(
+        self,
+        config: ServerConfig,
+        setup: dict[str, Any],
+        settings: dict[str, Any],
+        errlog: object | None,
+        on_notification: Callable[[str, dict[str, Any] | None], object],
+        on_garbage: Callable[[str, str], object],
+        on_request: Callable[[str, dict[str, Any] | None, Responder], object],
+    ) -> Server: ...
+    def settled(self) -> Future[None]: ...
+    def tools(self, known: int) -> Future[tuple[int, list[dict[str, Any]] | None]]: ...
+    def find_known(self, name: str) -> tuple[str, str] | None: ...
+    def find(self, name: str) -> Future[tuple[str, str]]: ...
+    def remove(self, name: str) -> Future[None]: ...
+    def close(self) -> Future[None] | None: ...
+
+@final
+class Server:
+    @property
+    def name(self) -> str: ...
+    def status(self) -> str: ...
+    def last_error(self) -> BaseException | None: ...
+    def described(self) -> dict[str, Any] | None: ...
+    def tools(self) -> list[dict[str, Any]] | None: ...
+    def allows(self, tool: str) -> bool: ...
+    def reconnect(self) -> Future[None]: ...
+    def request(
+        self,
+        method: str,
+        params: object | None,
+        meta: object | None,
+        timeout: float | None,
+        progress: Callable[[dict[str, Any]], object] | None,
+        allow_input_required: bool = False,
+    ) -> Future[Any]: ...
+    def notify(self, method: str, params: object | None) -> Future[None]: ...
+    def close(self) -> Future[None] | None: ...
 
 @final
 class Responder:

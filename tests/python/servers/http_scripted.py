@@ -106,14 +106,16 @@ class Server:
 
     no_delay = True
 
-    def __init__(self, session: str | None = SESSION, **script: Callable[[Exchange], object]):
+    def __init__(
+        self, session: str | None = SESSION, port: int = 0, **script: Callable[[Exchange], object]
+    ):
         self.script = {name.replace("__", "/"): action for name, action in script.items()}
         self.session = session
         self.seen: list[Request] = []
         self.news: queue.Queue[Request] = queue.Queue()
         self.failures: list[BaseException] = []
         self.open: set[socket.socket] = set()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.origin = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.url = f"{self.origin}/mcp"
         self.threads = [threading.Thread(target=self.accept, daemon=True)]

@@ -1,0 +1,211 @@
+"""What the servers of a client are given as: a configuration, a URL, the parameters of a child."""
+
+from __future__ import annotations
+
+from toolbridge import _toolbridge
+from toolbridge.exceptions import ConfigurationError
+from toolbridge.mcp.client._arguments import type_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_ACCEPTED = (
+    "a dict of servers, the path of a JSON or YAML file, a URL, a StdioServerParameters, or a list "
+    "or dict of those"
+)
+_SECTIONS = ("mcpServers", "servers", "mcp_servers")
+# Programs that run the program that an argument names.
+_LAUNCHERS = frozenset({"bunx", "deno", "docker", "node", "npx", "pipx", "python", "uv", "uvx"})
+
+if TYPE_CHECKING:
+    # The server, and the settings that stand over those of its configuration.
+    Entry = tuple[_toolbridge.ServerConfig, dict[str, Any]]
+
+
+class Http:
+    """What a server behind a URL is reached with, beside what its configuration says."""
+
+    __slots__ = ("auth", "headers", "verify")
+
+    def __init__(self, headers: Any = None, auth: Any = None, verify: Any = True) -> None:
+        """Keep them."""
+        self.headers = headers
+        self.auth = auth
+        self.verify = verify
+
+    def is_default(self) -> bool:
+        """Tell whether nothing was given."""
+        return self.headers is None and self.auth is None and self.verify is True
+
+    def arguments(self, url: str, headers: dict[str, str] | None, auth: Any) -> Any:
+        """Make the settings of one URL; those of the server itself come first."""
+        from toolbridge.mcp.client._http import DEFAULT_MAXIMUM_MESSAGE_BYTES, HttpArguments
+
+        return HttpArguments(
+            url,
+            {**(self.headers or {}), **(headers or {})},
+            30,
+            300,
+            self.auth if auth is None else auth,
+            self.verify,
+            None,
+            None,
+            None,
+            ("maximum_message_bytes", DEFAULT_MAXIMUM_MESSAGE_BYTES),
+        )
+
+
+class Described(dict[str, "Any"]):
+    """One server as in `mcpServers`, whose texts mean nothing but themselves."""
+
+
+def read_servers(servers: Any, http: Http) -> list[Entry]:
+    """Read the servers of a client; what was ignored is logged."""
+    if servers is None:
+        return []
+    if isinstance(servers, dict):
+        if any(isinstance(servers.get(key), dict) for key in _SECTIONS):
+            return _with_objects(servers, http)
+        return [one for name, value in servers.items() for one in read_server(name, value, http)]
+    if isinstance(servers, (list, tuple)):
+        entries: list[Entry] = []
+        taken: set[str] = set()
+        for one in servers:
+            if isinstance(one, dict):
+                entries += read_servers(one, http)
+                continue
+            name = _free(_name_of(one), taken)
+            entries += read_server(name, one, http)
+        return entries
+    if _is_url(servers) or _is_stdio(servers):
+        return list(read_server(_name_of(servers), servers, http))
+    if isinstance(servers, str) or hasattr(servers, "__fspath__"):
+        from os import fspath
+
+        return [(one, {}) for one in _load(fspath(servers), is_path=True)]
+    raise type_error("servers", _ACCEPTED, servers)
+
+
+def read_server(name: str, value: Any, http: Http) -> Iterator[Entry]:
+    """Read one server; a dict is in the form of the `mcpServers` of desktop clients."""
+    if not isinstance(name, str):
+        raise type_error("the name of a server", "a str", name)
+    if isinstance(value, Described):
+        (config,) = _load({name: dict(value)}, expands=False)
+        if http.is_default() or "url" not in value:
+            yield config, {}
+        else:
+            yield _of_url(name, value["url"], value.get("headers"), None, http, config)
+    elif isinstance(value, dict):
+        yield from _with_objects({"mcpServers": {name: value}}, http)
+    elif _is_stdio(value):
+        described = {"command": value.command, "args": list(value.args)}
+        if value.env is not None:
+            described["env"] = dict(value.env)
+        if value.cwd is not None:
+            described["cwd"] = str(value.cwd)
+        yield from ((one, {}) for one in _load({name: described}, expands=False))
+    elif _is_url(value):
+        yield _of_url(name, str(value), None, None, http)
+    else:
+        accepted = "a dict with a command or a url, a URL or a StdioServerParameters"
+        raise type_error(f"the server {name!r}", accepted, value)
+
+
+def _with_objects(configuration: dict[str, Any], http: Http) -> list[Entry]:
+    """Read a configuration in which `auth` may be an object, which JSON cannot hold."""
+    plain = dict(configuration)
+    objects: dict[str, Any] = {}
+    for key in _SECTIONS:
+        section = configuration.get(key)
+        if not isinstance(section, dict):
+            continue
+        plain[key] = dict(section)
+        for name, server in section.items():
+            auth = server.get("auth") if isinstance(server, dict) else None
+            if auth is not None and not isinstance(auth, str):
+                objects[name] = auth
+                plain[key][name] = {field: server[field] for field in server if field != "auth"}
+    return [_with_auth(one, objects, plain, http) for one in _load(plain)]
+
+
+def _with_auth(
+    config: _toolbridge.ServerConfig, objects: dict[str, Any], plain: dict[str, Any], http: Http
+) -> Entry:
+    auth = objects.get(config.name)
+    if auth is None:
+        return config, {}
+    for key in _SECTIONS:
+        server = plain.get(key, {}).get(config.name)
+        if isinstance(server, dict) and "url" in server:
+            return _of_url(config.name, server["url"], server.get("headers"), auth, http, config)
+    message = f"the server {config.name!r} has an auth, which is for a server behind a url"
+    raise ConfigurationError(message)
+
+
+def _of_url(
+    name: str,
+    url: str,
+    headers: dict[str, str] | None,
+    auth: Any,
+    http: Http,
+    config: _toolbridge.ServerConfig | None = None,
+) -> Entry:
+    if config is None:
+        (config,) = _load({name: {"url": url}}, expands=False)
+    if auth is None and http.is_default():
+        return config, {}
+    return config, {"http": http.arguments(url, headers, auth)}
+
+
+def _load(
+    source: Any, *, is_path: bool = False, expands: bool = True
+) -> list[_toolbridge.ServerConfig]:
+    servers, notices = _toolbridge.load_servers(source, is_path, expands)
+    if notices:
+        import logging
+
+        for notice in notices:
+            logging.getLogger("toolbridge.mcp").warning("%s", notice)
+    return servers
+
+
+def _is_stdio(value: object) -> bool:
+    return all(hasattr(value, name) for name in ("command", "args", "env", "cwd"))
+
+
+def _is_url(value: object) -> bool:
+    # The URL classes of pydantic, yarl and httpx are no str.
+    if hasattr(value, "host") and hasattr(value, "scheme"):
+        return True
+    return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
+
+
+def _name_of(server: Any) -> str:
+    """Name a server that was given without a name."""
+    if _is_url(server):
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(str(server))
+        port = "" if parts.port is None else f"_{parts.port}"
+        return f"{parts.hostname}{port}"
+    if not _is_stdio(server):
+        raise type_error("servers", _ACCEPTED, server)
+    from pathlib import PurePath
+
+    name = PurePath(server.command).stem
+    if name.rstrip("0123456789.") in _LAUNCHERS:
+        for argument in server.args:
+            if not argument.startswith("-") and argument not in {"run", "exec", "tool", "x"}:
+                return PurePath(argument).stem.split("@")[0] or name
+    return name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    taken.add(candidate)
+    return candidate

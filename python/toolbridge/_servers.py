@@ -21,7 +21,7 @@ _LAUNCHERS = frozenset({"bunx", "deno", "docker", "node", "npx", "pipx", "python
 
 if TYPE_CHECKING:
     # The server, and the settings that stand over those of its configuration.
-    Entry = tuple[_toolbridge.ServerConfig, dict[str, Any]]
+    _Entry = tuple[_toolbridge.ServerConfig, dict[str, Any]]
 
 
 class Http:
@@ -61,7 +61,7 @@ class Described(dict[str, "Any"]):
     """One server as in `mcpServers`, whose texts mean nothing but themselves."""
 
 
-def read_servers(servers: Any, http: Http) -> list[Entry]:
+def read_servers(servers: Any, http: Http) -> list[_Entry]:
     """Read the servers of a client; what was ignored is logged."""
     if servers is None:
         return []
@@ -70,7 +70,7 @@ def read_servers(servers: Any, http: Http) -> list[Entry]:
             return _with_objects(servers, http)
         return [one for name, value in servers.items() for one in read_server(name, value, http)]
     if isinstance(servers, (list, tuple)):
-        entries: list[Entry] = []
+        entries: list[_Entry] = []
         taken: set[str] = set()
         for one in servers:
             if isinstance(one, dict):
@@ -88,7 +88,7 @@ def read_servers(servers: Any, http: Http) -> list[Entry]:
     raise type_error("servers", _ACCEPTED, servers)
 
 
-def read_server(name: str, value: Any, http: Http) -> Iterator[Entry]:
+def read_server(name: str, value: Any, http: Http) -> Iterator[_Entry]:
     """Read one server; a dict is in the form of the `mcpServers` of desktop clients."""
     if not isinstance(name, str):
         raise type_error("the name of a server", "a str", name)
@@ -114,7 +114,7 @@ def read_server(name: str, value: Any, http: Http) -> Iterator[Entry]:
         raise type_error(f"the server {name!r}", accepted, value)
 
 
-def _with_objects(configuration: dict[str, Any], http: Http) -> list[Entry]:
+def _with_objects(configuration: dict[str, Any], http: Http) -> list[_Entry]:
     """Read a configuration in which `auth` may be an object, which JSON cannot hold."""
     plain = dict(configuration)
     objects: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def _with_objects(configuration: dict[str, Any], http: Http) -> list[Entry]:
 
 def _with_auth(
     config: _toolbridge.ServerConfig, objects: dict[str, Any], plain: dict[str, Any], http: Http
-) -> Entry:
+) -> _Entry:
     auth = objects.get(config.name)
     if auth is None:
         return config, {}
@@ -152,7 +152,7 @@ def _of_url(
     auth: Any,
     http: Http,
     config: _toolbridge.ServerConfig | None = None,
-) -> Entry:
+) -> _Entry:
     if config is None:
         (config,) = _load({name: {"url": url}}, expands=False)
     if auth is None and http.is_default():

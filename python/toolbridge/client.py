@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from toolbridge.mcp.client.stdio import StdioServerParameters
     from toolbridge.objects import Object
 
-    ServerSource = (
+    _ServerSource = (
         Mapping[str, Any]
         | str
         | PathLike[str]
@@ -216,7 +216,7 @@ class Client:
 
     def __init__(
         self,
-        servers: ServerSource | None = None,
+        servers: _ServerSource | None = None,
         *,
         read_timeout_seconds: timedelta | float | None = None,
         sampling_callback: Callable[..., Any] | None = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self, TypeVar
 
-    Result = TypeVar("Result")
+    _Result = TypeVar("_Result")
 
 __all__ = ["MCPClient", "PersistentMCPSession"]
 
@@ -213,7 +213,7 @@ class MCPClient:
             described["type"] = "sse"
         return Described(described)
 
-    async def run_with_session(self, operation: Callable[[Any], Awaitable[Result]]) -> Result:
+    async def run_with_session(self, operation: Callable[[Any], Awaitable[_Result]]) -> _Result:
         """Run a coroutine function on the session.
 
         Args:
@@ -277,16 +277,15 @@ class MCPClient:
         if not isinstance(name, str):
             accepted = "a CallToolRequestParams or a dict with a name"
             raise type_error("call_tool_request_params", accepted, params)
-        progress = None
-        if host_progress_callback is not None:
 
-            def progress(done: float, total: float | None, _message: str | None) -> Any:
-                return host_progress_callback(done, total)
+        def progress(done: float, total: float | None, _message: str | None) -> Any:
+            return None if host_progress_callback is None else host_progress_callback(done, total)
 
+        heard = None if host_progress_callback is None else progress
         more: dict[str, Any] = {"allow_input_required": True} if allow_input_required else {}
         try:
             server = await self._server()
-            return await server.call_tool(name, arguments, progress_callback=progress, **more)
+            return await server.call_tool(name, arguments, progress_callback=heard, **more)
         except Exception as failure:
             if raise_on_error:
                 raise
@@ -395,7 +394,7 @@ class PersistentMCPSession:
         """Made by `MCPClient.open_persistent_session`."""
         self._owner = owner
 
-    async def run(self, operation: Callable[[Any], Awaitable[Result]]) -> Result:
+    async def run(self, operation: Callable[[Any], Awaitable[_Result]]) -> _Result:
         """Run a coroutine function on the session."""
         return await self._owner.run_with_session(operation)
 

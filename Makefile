@@ -5,6 +5,8 @@ PYTHON ?= python3
 TEST_WHEEL_PROFILE ?= dev
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
+# How long `make fuzz` runs each target, in seconds.
+FUZZ_SECONDS ?= 600
 # Revisions of MCP that `make conformance` runs the requirements of.
 CONFORMANCE_REVISIONS ?= 2025-11-25 2026-07-28
 
@@ -23,7 +25,7 @@ new_venv = rm -rf $(1) && $(PYTHON) -c 'import sys; sys.version_info < (3, 11) a
 # Packages of the environments that hold an official MCP SDK: the runner and the SDK, nothing else.
 official = pytest pytest-asyncio pytest-timeout
 
-.PHONY: help demo test test-rust test-python test-official conformance develop lint fmt bench wheel clean-venvs
+.PHONY: help demo test test-rust test-python test-official conformance fuzz develop lint fmt bench wheel clean-venvs
 
 help: ## show this text
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +56,13 @@ test-official: develop .venv-mcp1/.ready .venv-mcp2/.ready ## the tool bridge wi
 
 conformance: develop .conformance/.ready ## the client scenarios of the official MCP conformance suite
 	PYTHONPATH=python $(BIN)/python tests/conformance/run.py .conformance $(CONFORMANCE_REVISIONS)
+
+# The same properties, on text that proptest makes up, are part of `make test`.
+fuzz: ## the fuzz targets of what reads a peer's bytes; needs cargo-fuzz and a nightly compiler
+	@for target in framing event_stream; do \
+		cargo +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" $$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
+	done
 
 develop: $(VENV)/.ready ## debug build of the native module into python/toolbridge
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --quiet --locked

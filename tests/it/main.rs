@@ -9,6 +9,8 @@ mod llm_streams;
 #[cfg(test)]
 mod mcp_auth;
 #[cfg(test)]
+mod mcp_bytes;
+#[cfg(test)]
 mod mcp_client;
 #[cfg(test)]
 mod mcp_config;

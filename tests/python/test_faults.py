@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -94,7 +95,9 @@ async def through(client, proxy, outcome, words, options):
         # Every connection is ended by the client, none by the proxy.
         for thread in proxy.threads[1:]:
             await asyncio.to_thread(thread.join, PATIENCE)
-            assert not thread.is_alive()
+            if thread.is_alive():
+                place = traceback.format_stack(sys._current_frames()[thread.ident])
+                pytest.fail(f"a connection stays open after {proxy.names()}: {place}")
 
 
 async def gone(before):

@@ -10,19 +10,21 @@ use serde::de::IgnoredAny;
 use super::framing::{Frame, Skipped};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What may stand before the data of a line that is just within the limit.
+const LONGEST_PREFIX: usize = b"data: ".len();
 
 /// One event that has data.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Event {
+pub struct Event {
     /// Its type; `message` unless the stream says otherwise.
-    pub(super) name: Bytes,
+    pub name: Bytes,
     /// Its data, or what is known of data over the limit.
-    pub(super) data: Frame,
+    pub data: Frame,
 }
 
 /// The parser: feed it bytes, take events.
 #[derive(Debug)]
-pub(super) struct EventParser {
+pub struct EventParser {
     buffer: BytesMut,
     scanned: usize,
     at_start: bool,
@@ -46,11 +48,12 @@ enum Data {
 }
 
 impl Data {
-    fn len(&self) -> usize {
+    /// How many bytes stand before what the next line adds, the end of the line before included.
+    fn length(&self) -> usize {
         match self {
             Self::None | Self::Skipped(_) => 0,
-            Self::One(text) => text.len(),
-            Self::Joined(text) => text.len(),
+            Self::One(text) => text.len() + 1,
+            Self::Joined(text) => text.len() + 1,
         }
     }
 
@@ -84,7 +87,7 @@ impl Data {
 
 impl EventParser {
     /// Events of more than `limit` bytes are skipped.
-    pub(super) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
             scanned: 0,
@@ -101,22 +104,22 @@ impl EventParser {
     }
 
     /// Takes the next bytes of the stream.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The id of the last event that came whole: where a broken stream is taken up again.
-    pub(super) fn last_id(&self) -> Option<&str> {
+    pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
 
     /// How long the server wants a client to wait before it connects again.
-    pub(super) fn retry(&self) -> Option<Duration> {
+    pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
     /// Forgets what was left unfinished, for the stream that continues this one.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         let mut next = Self::new(self.limit);
         next.last_id = self.last_id.take();
         next.retry = self.retry;
@@ -124,7 +127,7 @@ impl EventParser {
     }
 
     /// The next complete event, if there is one.
-    pub(super) fn next_event(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         loop {
             if self.after_return && !self.buffer.is_empty() {
                 self.after_return = false;
@@ -134,8 +137,10 @@ impl EventParser {
             }
             let Some(found) = memchr2(b'\n', b'\r', &self.buffer[self.scanned..]) else {
                 self.scanned = self.buffer.len();
-                if self.cut.is_some() || self.buffer.len() + self.data.len() > self.limit {
-                    self.skip_unfinished();
+                if self.cut.is_some() || self.is_too_long(self.buffer.len()) {
+                    let piece = self.buffer.split();
+                    self.scanned = 0;
+                    self.skip(&piece);
                 }
                 return None;
             };
@@ -144,10 +149,9 @@ impl EventParser {
             let line = self.buffer.split_to(end).freeze();
             self.after_return = self.buffer[0] == b'\r';
             self.buffer.advance(1);
-            if let Some(is_data) = self.cut.take() {
-                if is_data && let Data::Skipped(skipped) = &mut self.data {
-                    skipped.read(&line);
-                }
+            if self.cut.is_some() || self.is_too_long(line.len()) {
+                self.skip(&line);
+                self.cut = None;
             } else if let Some(event) = self.line(line) {
                 return Some(event);
             }
@@ -157,7 +161,7 @@ impl EventParser {
     /// What stands at the end of a stream that ended without the last empty line. The standard drops
     /// it; a message that is whole is one, and half a message leaves no trace: a stream that is
     /// taken up again brings the whole of it.
-    pub(super) fn finish(&mut self) -> Option<Event> {
+    pub fn finish(&mut self) -> Option<Event> {
         let last_id = self.last_id.clone();
         self.feed(b"\n\n");
         let event = self.next_event();
@@ -172,14 +176,20 @@ impl EventParser {
         None
     }
 
-    fn skip_unfinished(&mut self) {
-        let piece = self.buffer.split();
-        self.scanned = 0;
+    fn is_too_long(&self, length: usize) -> bool {
+        length + self.data.length() > self.limit.saturating_add(LONGEST_PREFIX)
+    }
+
+    /// Reads past a line, or a piece of one, that is too long to keep.
+    fn skip(&mut self, mut piece: &[u8]) {
+        if std::mem::take(&mut self.at_start) {
+            piece = piece.strip_prefix(BYTE_ORDER_MARK).unwrap_or(piece);
+        }
         let (is_data, text) = match self.cut {
-            Some(is_data) => (is_data, &piece[..]),
-            None => match field(&piece, b"data") {
+            Some(is_data) => (is_data, piece),
+            None => match field(piece, b"data") {
                 Some(start) => (true, &piece[start..]),
-                None => (false, &piece[..]),
+                None => (false, piece),
             },
         };
         self.cut = Some(is_data);
@@ -199,7 +209,7 @@ impl EventParser {
         }
         if let Some(start) = field(&line, b"data") {
             let value = line.slice(start..);
-            let fits = value.len() + self.data.len() <= self.limit;
+            let fits = value.len() + self.data.length() <= self.limit;
             let data = std::mem::replace(&mut self.data, Data::None);
             self.data = if fits {
                 data.push(value)

@@ -55,19 +55,19 @@ impl Framer {
                 skipped.read(&line);
                 return Some(skipped.into_frame());
             }
-            if line.last() == Some(&b'\r') {
-                line.truncate(end - 1);
-            }
-            if line.len() > self.limit {
+            let length = line.len() - usize::from(line.last() == Some(&b'\r'));
+            if length > self.limit {
                 let mut skipped = Skipped::default();
                 skipped.read(&line);
                 return Some(skipped.into_frame());
             }
+            line.truncate(length);
             if !line.trim_ascii().is_empty() {
                 return Some(Frame::Line(line.freeze()));
             }
         }
-        if self.skipping.is_some() || self.buffer.len() > self.limit {
+        // One byte more may be the first of two that end the line.
+        if self.skipping.is_some() || self.buffer.len() > self.limit.saturating_add(1) {
             let skipped = self.skipping.get_or_insert_with(Skipped::default);
             skipped.read(&self.buffer);
             self.buffer.clear();

@@ -66,6 +66,8 @@ pub trait Authorizer: Send + Sync + std::fmt::Debug {
 pub struct Refusal<'a> {
     /// Its method.
     pub method: &'a Method,
+    /// Where it went.
+    pub url: &'a Url,
     /// Its headers without the credentials.
     pub sent: &'a HeaderMap,
     /// What [`Authorizer::headers`] gave for it.

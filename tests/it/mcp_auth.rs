@@ -5,19 +5,21 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::{Form, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use toolbridge::error::ErrorKind;
 use toolbridge::mcp::auth::{
-    Callbacks, Document, FileStorage, Grant, MemoryStorage, OAuth, OAuthSettings, Pending,
-    TokenStorage,
+    Authorizer as _, Callbacks, Document, FileStorage, Grant, MemoryStorage, OAuth, OAuthSettings,
+    Pending, Refusal, Rounds, TokenStorage,
 };
 use toolbridge::mcp::{
     CallOptions, Connection, HttpSettings, Params, Session, StreamableHttpConnection,
 };
+use url::Url;
 
 #[derive(Default)]
 struct Servers {
@@ -38,7 +40,12 @@ async fn resource(State(servers): Shared) -> Json<Value> {
 }
 
 async fn metadata(State(servers): Shared) -> Json<Value> {
-    Json(json!({ "issuer": servers.at(""), "token_endpoint": servers.at("/token") }))
+    Json(json!({
+        "issuer": servers.at(""),
+        "authorization_endpoint": servers.at("/authorize"),
+        "token_endpoint": servers.at("/token"),
+        "code_challenge_methods_supported": ["S256"],
+    }))
 }
 
 async fn token(State(servers): Shared, Form(form): Form<Vec<(String, String)>>) -> Json<Value> {
@@ -148,6 +155,76 @@ async fn what_is_missing_is_said() {
     assert_eq!(error.kind(), ErrorKind::OAuthFlow);
     assert_eq!(error.context().status, Some(401));
     assert!(error.message().contains("redirect_uris"), "{error}");
+}
+
+/// Agrees when it is told to.
+#[derive(Default)]
+struct Person {
+    urls: Mutex<Vec<String>>,
+    asked: Notify,
+    agrees: Notify,
+}
+
+impl Callbacks for Person {
+    fn redirect(&self, url: String) -> Pending<'_, ()> {
+        self.urls.lock().unwrap().push(url);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn callback(&self) -> Pending<'_, Document> {
+        self.asked.notify_one();
+        Box::pin(async {
+            self.agrees.notified().await;
+            let url = Url::parse(&self.urls.lock().unwrap()[0]).unwrap();
+            let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
+            let mut answer = Document::default();
+            answer.set("code", "c");
+            answer.set("state", &*state);
+            Ok(answer)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_flow_goes_on_for_as_long_as_one_of_many_callers_waits() {
+    let servers = serve().await;
+    let person = Arc::new(Person::default());
+    let mut settings = settings(&servers, Grant::AuthorizationCode);
+    settings
+        .client_metadata
+        .set("redirect_uris", vec!["http://127.0.0.1:1/"]);
+    settings.client = Document::parse(br#"{"client_id":"c"}"#);
+    let storage = Arc::new(MemoryStorage::default());
+    let authorizer = OAuth::new(settings, Arc::clone(&person) as _, storage).unwrap();
+    let url = Url::parse(&servers.at("/mcp")).unwrap();
+    let nothing = HeaderMap::new();
+    let refusal = Refusal {
+        method: &Method::POST,
+        url: &url,
+        sent: &nothing,
+        credentials: &nothing,
+        status: StatusCode::UNAUTHORIZED,
+        headers: &nothing,
+    };
+    let mut rounds = [Rounds::default(); 3];
+    let [first, second, third] = &mut rounds;
+    let mut first = authorizer.refused(refusal, first);
+    let mut second = authorizer.refused(refusal, second);
+    tokio::select! {
+        biased;
+        _ = &mut first => panic!("nobody has agreed yet"),
+        _ = &mut second => panic!("nobody has agreed yet"),
+        () = person.asked.notified() => {}
+    }
+    drop(first);
+    person.agrees.notify_one();
+    assert!(second.await.unwrap());
+    // One that comes later sends its request again with what the others got.
+    assert!(authorizer.refused(refusal, third).await.unwrap());
+    assert_eq!(person.urls.lock().unwrap().len(), 1);
+    let headers = authorizer.headers(&Method::POST, &url).await.unwrap();
+    assert_eq!(headers["authorization"], "Bearer token-1");
+    assert!(headers["authorization"].is_sensitive());
 }
 
 #[tokio::test]

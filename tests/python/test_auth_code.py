@@ -321,6 +321,16 @@ async def test_a_client_is_its_document_where_the_server_reads_it():
 
 
 @pytest.mark.asyncio
+async def test_the_origin_stands_for_the_server():
+    with Authorization() as authorization, Protected(authorization) as server:
+        person = Person()
+        auth = OAuthClientProvider(server.origin, METADATA, None, person.redirect, person.callback)
+        async with session(server, auth):
+            pass
+        assert authorization.asked["resource"] == server.url
+
+
+@pytest.mark.asyncio
 async def test_a_server_without_metadata_has_the_endpoints_of_2025_03_26():
     with Authorization() as authorization, Protected(authorization) as server:
         server.resource = None
@@ -467,36 +477,6 @@ async def test_a_caller_who_gives_up_ends_the_flow_that_nobody_else_waits_for():
                 await opening
         await asyncio.wait_for(ended.wait(), PATIENCE)
         assert authorization.forms() == []
-
-
-@pytest.mark.asyncio
-async def test_one_of_many_callers_gives_up_and_the_flow_goes_on():
-    with Authorization() as authorization, Protected(authorization) as server:
-
-        class Hesitant(Person):
-            async def callback(self):
-                if len(self.urls) > 1:
-                    asked.set()
-                    await agreed.wait()
-                return await super().callback()
-
-        person = Hesitant()
-        asked, agreed = asyncio.Event(), asyncio.Event()
-        async with session(server, provider_for(server, person)) as one:
-            authorization.scopes.clear()
-            authorization.script["/token"] = refuse_refresh(authorization)
-            first = asyncio.ensure_future(one.call_tool("any"))
-            await asyncio.wait_for(asked.wait(), PATIENCE)
-            while not server.news.empty():
-                server.news.get()
-            second = asyncio.ensure_future(one.call_tool("any"))
-            await arrival(server, "tools/call")
-            first.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await first
-            agreed.set()
-            await second
-        assert len(person.urls) == 2
 
 
 @pytest.mark.asyncio

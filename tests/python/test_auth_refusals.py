@@ -26,6 +26,7 @@ from toolbridge.mcp.client.auth import (
     OAuthFlowError,
     OAuthRegistrationError,
     OAuthTokenError,
+    PKCEParameters,
 )
 from toolbridge.mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
 from toolbridge.mcp.client.auth.storage import MemoryTokenStorage
@@ -58,11 +59,14 @@ async def refusal(server, auth, kind=OAuthFlowError):
     ("change", "expected"),
     [
         ({"resource": "https://other.example/mcp"}, "another resource (https://other.example)"),
+        ({"path": "/other"}, "another resource (another path of it)"),
         ({"authorization_servers": ["ftp://elsewhere"]}, "not reached over https"),
     ],
 )
 async def test_metadata_of_a_resource_that_cannot_be_believed(change, expected):
     with Authorization() as authorization, Protected(authorization) as server:
+        if "path" in change:
+            change = {"resource": server.origin + change["path"]}
         server.resource.update(change)
         assert expected in await refusal(server, provider_for(server))
         assert authorization.paths() == []
@@ -353,6 +357,14 @@ def test_values_answer_like_those_of_the_official_sdk():
     assert OAuthToken.model_validate_json(token.model_dump_json()) == token
     assert METADATA.grant_types == ["authorization_code", "refresh_token"]
     assert METADATA.redirect_uris == [REDIRECT]
+
+
+def test_a_secret_of_pkce_is_not_shown():
+    one, other = PKCEParameters.generate(), PKCEParameters.generate()
+    assert one.code_verifier != other.code_verifier
+    assert 43 <= len(one.code_verifier) <= 128
+    assert len(one.code_challenge) == 43
+    assert one.code_verifier not in repr(one)
 
 
 def test_sessions_without_authorization_import_none_of_it():

@@ -105,7 +105,13 @@ pub(super) fn check_resource(server: &Url, resource: &str) -> Result<()> {
     if is_parent {
         return Ok(());
     }
-    let found = Url::parse(resource).map_or_else(|_| "no URL".to_owned(), |url| origin(&url));
+    let found = Url::parse(resource).map_or_else(
+        |_| "no URL".to_owned(),
+        |url| match origin(&url) {
+            same if same == origin(server) => "another path of it".to_owned(),
+            other => other,
+        },
+    );
     Err(refused(format!(
         "the metadata of the MCP server at {} is about another resource ({found}); a token for that \
          one is not asked for",

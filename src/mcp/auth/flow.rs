@@ -78,7 +78,8 @@ impl Inner {
             self.resource_metadata(need.metadata.as_deref()).await?
         };
         if !self.settings.is_issuer_fixed {
-            self.check_resource(resource.as_ref()).await?;
+            self.check_resource(resource.as_ref(), need.target.as_ref())
+                .await?;
         }
         let issuers = self.issuers(resource.as_ref())?;
         let mut server = None;
@@ -151,14 +152,25 @@ impl Inner {
         failure.map_or(Ok(None), Err)
     }
 
-    async fn check_resource(&self, metadata: Option<&Document>) -> Result<()> {
+    async fn check_resource(
+        &self,
+        metadata: Option<&Document>,
+        target: Option<&Url>,
+    ) -> Result<()> {
         let resource = metadata.and_then(|metadata| metadata.text("resource"));
         if self.settings.checks_resource {
             let server = self.settings.server_url.clone();
             let resource = resource.map(str::to_owned);
             return self.callbacks.check_resource(server, resource).await;
         }
-        resource.map_or(Ok(()), |resource| check_resource(&self.server, resource))
+        let Some(resource) = resource else {
+            return Ok(());
+        };
+        // Some give the server's origin alone as its URL.
+        if target.is_some_and(|target| check_resource(target, resource).is_ok()) {
+            return Ok(());
+        }
+        check_resource(&self.server, resource)
     }
 
     /// The authorization servers that may be asked.

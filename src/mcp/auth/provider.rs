@@ -39,6 +39,8 @@ pub(super) const NONCE: &str = "dpop-nonce";
 pub(super) struct Need {
     /// Where the refusal says that the metadata of the resource is.
     pub(super) metadata: Option<String>,
+    /// Where the refused request went.
+    pub(super) target: Option<Url>,
     /// The scope that the refusal names.
     pub(super) scope: Option<String>,
     /// The refusal asks for tokens that are bound to a key.
@@ -332,6 +334,7 @@ impl OAuth {
         let revision = refusal.sent.get("mcp-protocol-version");
         let need = Need {
             metadata: challenges.get("resource_metadata").map(str::to_owned),
+            target: Some(refusal.url.clone()),
             scope: challenges.get("scope").map(str::to_owned),
             wants_dpop: challenges.want_dpop(),
             revision: revision.and_then(|text| Some(text.to_str().ok()?.to_owned())),

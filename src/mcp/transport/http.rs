@@ -271,6 +271,7 @@ impl HttpClient {
             if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 let refusal = Refusal {
                     method: &request.method,
+                    url: &request.url,
                     sent: &request.headers,
                     credentials: &credentials,
                     status,

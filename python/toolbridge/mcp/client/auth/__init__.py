@@ -15,7 +15,7 @@ from toolbridge.mcp.client.auth.exceptions import (
     OAuthTokenError,
 )
 from toolbridge.mcp.client.auth.loopback import LoopbackRedirect, loopback_redirect
-from toolbridge.mcp.client.auth.oauth2 import OAuthClientProvider
+from toolbridge.mcp.client.auth.oauth2 import OAuthClientProvider, PKCEParameters
 from toolbridge.mcp.client.auth.storage import FileTokenStorage, TokenStorage
 from toolbridge.mcp.shared.auth import AuthorizationCodeResult
 
@@ -27,6 +27,7 @@ __all__ = [
     "OAuthFlowError",
     "OAuthRegistrationError",
     "OAuthTokenError",
+    "PKCEParameters",
     "TokenStorage",
     "loopback_redirect",
 ]

@@ -15,7 +15,40 @@ if TYPE_CHECKING:
     from toolbridge.mcp.client.auth.storage import TokenStorage
     from toolbridge.mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata
 
-__all__ = ["OAuthClientProvider"]
+__all__ = ["OAuthClientProvider", "PKCEParameters"]
+
+
+class PKCEParameters:
+    """A secret and what is shown of it (RFC 7636, S256), for code that does PKCE itself.
+
+    The providers make their own.
+
+    Attributes:
+        code_verifier: The secret.
+        code_challenge: What the authorization request shows of it.
+    """
+
+    __slots__ = ("code_challenge", "code_verifier")
+
+    def __init__(self, *, code_verifier: str, code_challenge: str) -> None:
+        """See the class."""
+        self.code_verifier = code_verifier
+        self.code_challenge = code_challenge
+
+    @classmethod
+    def generate(cls) -> PKCEParameters:
+        """Make a new secret."""
+        import hashlib
+        import secrets
+        from base64 import urlsafe_b64encode
+
+        verifier = secrets.token_urlsafe(64)
+        digest = hashlib.sha256(verifier.encode()).digest()
+        challenge = urlsafe_b64encode(digest).decode().rstrip("=")
+        return cls(code_verifier=verifier, code_challenge=challenge)
+
+    def __repr__(self) -> str:
+        return f"PKCEParameters(code_challenge={self.code_challenge!r})"
 
 
 class OAuthClientProvider(Provider):

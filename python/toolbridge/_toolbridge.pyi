@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_MAXIMUM_MESSAGE_BYTES",
     "INHERITED_VARIABLES",
     "Authorization",
+    "CacheStore",
     "ChatStream",
     "ChatStreamSource",
     "Connection",

@@ -5,17 +5,17 @@ The names are those of ``mcp.client.caching``. The results themselves are kept b
 
 from __future__ import annotations
 
+from typing import Any, Final, Literal, TypeAlias
+
 from toolbridge import _toolbridge
 from toolbridge.exceptions import ConfigurationError
 from toolbridge.mcp.client._arguments import type_error
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Final, Literal
+__all__ = ["DEFAULT_CACHE", "MAX_TTL_MS", "CacheConfig", "CacheMode", "InMemoryResponseCacheStore"]
 
-    CacheMode = Literal["use", "refresh", "bypass"]
-
-__all__ = ["DEFAULT_CACHE", "MAX_TTL_MS", "CacheConfig", "InMemoryResponseCacheStore"]
+# One Literal is what stubtest does not take for an alias.
+CacheMode: TypeAlias = Literal["use"] | Literal["refresh", "bypass"]  # noqa: PYI030
+"""What one call does with the cache: takes and keeps, asks and keeps, or neither."""
 
 MAX_TTL_MS: Final = 24 * 60 * 60 * 1000
 """No result is kept for longer, whatever its server says."""

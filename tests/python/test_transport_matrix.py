@@ -263,3 +263,16 @@ async def test_the_session_id_is_that_of_the_server(urls):
         await session.initialize()
     assert len(named) == 1
     assert len(named[0]) == 32
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mode", ALL)
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_a_call_is_made_as_the_schemas_of_its_tool_ask(mode, is_listed, urls):
+    async with opened(mode, urls) as session:
+        if is_listed:
+            await session.list_tools()
+        # The server compares the header with the argument, and the result has a schema.
+        result = await session.call_tool("route", {"region": " süd"})
+        assert result.structured_content == {"region": " süd"}
+        assert not result.is_error

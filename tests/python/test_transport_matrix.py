@@ -1,4 +1,8 @@
-"""One body of sessions over every transport, against a server of the official `mcp` package."""
+"""One body of sessions over every transport, against servers that others wrote.
+
+Those of the official `mcp` package, 2.x and 1.x, and of `fastmcp`; the last two live in environments of
+their own, which `make test` makes.
+"""
 
 from __future__ import annotations
 
@@ -24,55 +28,95 @@ from toolbridge.mcp.client.subscriptions import ResourceUpdated, ToolsListChange
 
 pytest.importorskip("mcp.server.mcpserver", reason="needs the official SDK 2")
 
-SERVER = Path(__file__).parent / "servers" / "official.py"
-HTTP = ("sse", "streamable", "stateless", "json")
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+# The Python of each server, and its program.
+SERVERS = {
+    "mcp2": (sys.executable, "official.py"),
+    "mcp1": (str(ROOT / ".venv-mcp1/bin/python"), "official_sdk1.py"),
+    "fastmcp": (str(ROOT / ".venv-fastmcp/bin/python"), "fast.py"),
+}
+HANDSHAKE = ("stdio", "sse", "streamable", "stateless", "json")
 # The same servers, spoken to without a handshake.
-MODERN = ("modern stdio", "modern streamable", "modern json")
-ALL = ("stdio", *HTTP, *MODERN)
+WITHOUT = ("modern stdio", "modern streamable", "modern json")
+
+
+def places(server, *modes):
+    """A server in each of these modes."""
+    return [f"{server} {mode}" for mode in modes]
+
+
+MODERN = places("mcp2", *WITHOUT)
+ALL = [
+    *places("mcp2", *HANDSHAKE, *WITHOUT),
+    *places("mcp1", *HANDSHAKE),
+    *places("fastmcp", *HANDSHAKE, *WITHOUT),
+]
 # A JSON answer is one message; a server without sessions cannot match an answer to its question.
-REPORTING = ("stdio", "sse", "streamable", "stateless", "modern stdio", "modern streamable")
-ASKING = ("stdio", "sse", "streamable")
-CANCELLING = ("stdio", "sse", "streamable", "json", "modern stdio", "modern streamable")
+REPORTING = [
+    *places("mcp2", "stdio", "sse", "streamable", "stateless", "modern stdio", "modern streamable"),
+    *places("mcp1", "stdio", "sse", "streamable", "stateless"),
+]
+ASKING = [
+    one for server in ("mcp2", "mcp1") for one in places(server, "stdio", "sse", "streamable")
+]
+CANCELLING = [
+    *places("mcp2", "stdio", "sse", "streamable", "json", "modern stdio", "modern streamable"),
+    *places("mcp1", "stdio", "sse", "streamable"),
+]
+
+
+def command_of(place):
+    """The command of a server, or a skip where it is not installed."""
+    server, *_, mode = place.split()
+    python, program = SERVERS[server]
+    if not Path(python).exists():
+        pytest.skip(f"{python} is not there: make test makes it")
+    return [python, str(HERE / "servers" / program), mode]
 
 
 @pytest.fixture(scope="module")
 def urls():
-    """The URL of a running server for each HTTP mode."""
+    """The URL of a server, which is started when it is first asked for."""
     processes, found = [], {}
+
+    def url_of(place):
+        place = place.replace("modern ", "")
+        if place not in found:
+            process = subprocess.Popen(command_of(place), stdout=subprocess.PIPE, text=True)
+            processes.append(process)
+            path = "sse" if place.endswith("sse") else "mcp"
+            found[place] = f"http://127.0.0.1:{int(process.stdout.readline())}/{path}"
+        return found[place]
+
     try:
-        for mode in HTTP:
-            command = [sys.executable, str(SERVER), mode]
-            processes.append((mode, subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
-        for mode, process in processes:
-            port = int(process.stdout.readline())
-            found[mode] = f"http://127.0.0.1:{port}/{'sse' if mode == 'sse' else 'mcp'}"
-        yield found
+        yield url_of
     finally:
-        for _, process in processes:
+        for process in processes:
             process.kill()
             process.wait()
             process.stdout.close()
 
 
-def transport(mode, urls):
-    mode = mode.removeprefix("modern ")
-    if mode == "stdio":
-        return stdio_client(StdioServerParameters(sys.executable, [str(SERVER), mode]), None)
-    return (sse_client if mode == "sse" else streamable_http_client)(urls[mode])
+def transport(place, urls):
+    if place.endswith("stdio"):
+        command, *arguments = command_of(place)
+        return stdio_client(StdioServerParameters(command, arguments), None)
+    return (sse_client if place.endswith("sse") else streamable_http_client)(urls(place))
 
 
 @asynccontextmanager
-async def opened(mode, urls, **options):
+async def opened(place, urls, **options):
     options.setdefault("read_timeout_seconds", 30)
-    if mode in MODERN:
-        server = transport(mode, urls) if mode == "modern stdio" else urls[mode.split()[1]]
+    if "modern" in place:
+        server = transport(place, urls) if place.endswith("stdio") else urls(place)
         async with Client(server, log_level="info", **options) as client:
             assert client.protocol_version == "2026-07-28"
             assert client.server_info.name == "official"
             yield client
         return
     async with (
-        transport(mode, urls) as (read, write),
+        transport(place, urls) as (read, write),
         ClientSession(read, write, **options) as session,
     ):
         result = await session.initialize()
@@ -87,9 +131,9 @@ async def text_of(session, tool, **arguments):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", ALL)
-async def test_every_request_of_a_session_is_answered(mode, urls):
-    async with opened(mode, urls) as session:
+@pytest.mark.parametrize("place", ALL)
+async def test_every_request_of_a_session_is_answered(place, urls):
+    async with opened(place, urls) as session:
         assert session.instructions == "Call a tool."
         await session.send_ping()
         tools = {tool.name for tool in (await session.list_tools()).tools}
@@ -108,9 +152,9 @@ async def test_every_request_of_a_session_is_answered(mode, urls):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", ALL)
-async def test_a_megabyte_comes_whole_and_a_hundred_calls_run_at_once(mode, urls):
-    async with opened(mode, urls) as session:
+@pytest.mark.parametrize("place", ALL)
+async def test_a_megabyte_comes_whole_and_a_hundred_calls_run_at_once(place, urls):
+    async with opened(place, urls) as session:
         assert await text_of(session, "large", size=1 << 20) == "x" * (1 << 20)
         sums = await asyncio.gather(
             *(text_of(session, "add", a=number, b=1) for number in range(100))
@@ -119,8 +163,8 @@ async def test_a_megabyte_comes_whole_and_a_hundred_calls_run_at_once(mode, urls
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", REPORTING)
-async def test_progress_and_log_lines_come_in_order_before_the_result(mode, urls):
+@pytest.mark.parametrize("place", REPORTING)
+async def test_progress_and_log_lines_come_in_order_before_the_result(place, urls):
     heard = []
 
     async def on_progress(progress, total, message):
@@ -129,7 +173,7 @@ async def test_progress_and_log_lines_come_in_order_before_the_result(mode, urls
     async def on_log(params):
         heard.append(("log", params.level, params.logger, params.data))
 
-    async with opened(mode, urls, logging_callback=on_log) as session:
+    async with opened(place, urls, logging_callback=on_log) as session:
         result = await session.call_tool("report", {"count": 20}, progress_callback=on_progress)
         assert result.content[0].text == "reported"
         progress = [one for one in heard if one[0] == "progress"]
@@ -139,8 +183,8 @@ async def test_progress_and_log_lines_come_in_order_before_the_result(mode, urls
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", ASKING)
-async def test_the_server_asks_the_client_in_the_middle_of_a_call(mode, urls):
+@pytest.mark.parametrize("place", ASKING)
+async def test_the_server_asks_the_client_in_the_middle_of_a_call(place, urls):
     async def on_sampling(context, params):
         assert params.maxTokens == 7
         return types.CreateMessageResult(
@@ -159,15 +203,15 @@ async def test_the_server_asks_the_client_in_the_middle_of_a_call(mode, urls):
         "elicitation_callback": on_elicitation,
         "list_roots_callback": on_roots,
     }
-    async with opened(mode, urls, **callbacks) as session:
+    async with opened(place, urls, **callbacks) as session:
         assert await text_of(session, "sample") == "that one"
         assert await text_of(session, "elicit") == "accept red"
         assert await text_of(session, "roots") == "file:///work"
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", MODERN)
-async def test_input_that_the_server_wants_comes_from_the_callbacks(mode, urls):
+@pytest.mark.parametrize("place", MODERN)
+async def test_input_that_the_server_wants_comes_from_the_callbacks(place, urls):
     async def on_elicitation(context, params):
         assert params.message == "Which colour?"
         return types.ElicitResult(action="accept", content={"colour": "red"})
@@ -176,7 +220,7 @@ async def test_input_that_the_server_wants_comes_from_the_callbacks(mode, urls):
         return types.ListRootsResult(roots=[types.Root(uri="file:///work")])
 
     callbacks = {"elicitation_callback": on_elicitation, "list_roots_callback": on_roots}
-    async with opened(mode, urls, **callbacks) as session:
+    async with opened(place, urls, **callbacks) as session:
         assert await text_of(session, "choose") == "red file:///work é as it is"
         wish = await session.call_tool("choose", allow_input_required=True)
         assert isinstance(wish, types.InputRequiredResult)
@@ -192,11 +236,13 @@ async def test_input_that_the_server_wants_comes_from_the_callbacks(mode, urls):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", MODERN)
-async def test_changes_are_told_to_a_subscription_and_to_the_message_handler(mode, urls):
+@pytest.mark.parametrize("place", MODERN)
+async def test_changes_are_told_to_a_subscription_and_to_the_message_handler(place, urls):
     heard = []
     async with (
-        opened(mode, urls, message_handler=lambda message: heard.append(message.method)) as session,
+        opened(
+            place, urls, message_handler=lambda message: heard.append(message.method)
+        ) as session,
         session.listen(
             tools_list_changed=True, resource_subscriptions=["test://one"]
         ) as subscription,
@@ -212,18 +258,18 @@ async def test_changes_are_told_to_a_subscription_and_to_the_message_handler(mod
 
 @pytest.mark.asyncio
 async def test_the_client_finds_the_old_transport_behind_a_url(urls):
-    async with Client(urls["sse"], read_timeout_seconds=30) as client:
+    async with Client(urls("mcp2 sse"), read_timeout_seconds=30) as client:
         assert client.protocol_version == "2025-11-25"
         assert await text_of(client, "add", a=2, b=3) == "5"
-    async with Client(urls["streamable"], mode="legacy", read_timeout_seconds=30) as client:
+    async with Client(urls("mcp2 streamable"), mode="legacy", read_timeout_seconds=30) as client:
         assert client.protocol_version == "2025-11-25"
         assert await text_of(client, "add", a=2, b=3) == "5"
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", CANCELLING)
-async def test_a_call_that_is_given_up_ends_at_the_server(mode, urls):
-    async with opened(mode, urls) as session:
+@pytest.mark.parametrize("place", CANCELLING)
+async def test_a_call_that_is_given_up_ends_at_the_server(place, urls):
+    async with opened(place, urls) as session:
         held = asyncio.ensure_future(session.call_tool("hold"))
         assert await text_of(session, "wait_for_hold") == "held"
         held.cancel()
@@ -233,9 +279,9 @@ async def test_a_call_that_is_given_up_ends_at_the_server(mode, urls):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mode", ALL)
-async def test_two_sessions_with_one_server_do_not_meet(mode, urls):
-    async with opened(mode, urls) as left, opened(mode, urls) as right:
+@pytest.mark.parametrize("place", ALL)
+async def test_two_sessions_with_one_server_do_not_meet(place, urls):
+    async with opened(place, urls) as left, opened(place, urls) as right:
         answers = await asyncio.gather(
             *(text_of(session, "add", a=1, b=2) for session in (left, right) * 5)
         )
@@ -244,20 +290,20 @@ async def test_two_sessions_with_one_server_do_not_meet(mode, urls):
 
 @pytest.mark.asyncio
 async def test_the_session_id_is_that_of_the_server(urls):
-    async with streamablehttp_client(urls["streamable"]) as (read, write, get_session_id):
+    async with streamablehttp_client(urls("mcp2 streamable")) as (read, write, get_session_id):
         assert get_session_id() is None
         async with ClientSession(read, write, read_timeout_seconds=30) as session:
             await session.initialize()
             assert len(get_session_id()) == 32
     async with (
-        streamablehttp_client(urls["stateless"]) as (read, write, get_session_id),
+        streamablehttp_client(urls("mcp2 stateless")) as (read, write, get_session_id),
         ClientSession(read, write, read_timeout_seconds=30) as session,
     ):
         await session.initialize()
         assert get_session_id() is None
     named = []
     async with (
-        sse_client(urls["sse"], on_session_created=named.append) as (read, write),
+        sse_client(urls("mcp2 sse"), on_session_created=named.append) as (read, write),
         ClientSession(read, write, read_timeout_seconds=30) as session,
     ):
         await session.initialize()

@@ -10,8 +10,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 use toolbridge::error::ErrorKind;
+use toolbridge::json::RawJson;
+use toolbridge::mcp::link::PeerAnswer;
 use toolbridge::mcp::{
-    CallOptions, Connected, Era, HttpSettings, Mode, Opening, Params, Target, connect,
+    CallOptions, Client, Connected, Era, Events, HttpSettings, Mode, Opening, Params, PeerError,
+    Target, connect,
 };
 
 /// What the server does with one message: a status and a body.
@@ -247,4 +250,119 @@ fn a_mode_that_does_not_exist_is_named() {
     let failure = Mode::parse("2025-11-25").unwrap_err();
     assert_eq!(failure.kind(), ErrorKind::Configuration);
     assert!(failure.message().contains("mode \"legacy\""), "{failure}");
+}
+
+/// Answers every request of the server, or refuses it.
+struct Callbacks {
+    refuses: bool,
+    heard: Mutex<Vec<String>>,
+}
+
+impl Events for Callbacks {
+    fn notification(&self, method: &str, _params: Option<RawJson>) {
+        self.heard.lock().unwrap().push(method.to_owned());
+    }
+
+    fn garbage(&self, preview: &str, _reason: &str) {
+        panic!("garbage: {preview}")
+    }
+
+    fn request(&self, method: &str, params: Option<RawJson>) -> PeerAnswer {
+        let text = format!(
+            r#"{{"asked":"{method}","with":{}}}"#,
+            params.map_or_else(
+                || "null".to_owned(),
+                |params| String::from_utf8(params.into_bytes().to_vec()).unwrap()
+            )
+        );
+        let outcome = if self.refuses {
+            Err(PeerError {
+                code: -7,
+                message: "no".to_owned(),
+                data: None,
+            })
+        } else {
+            Ok(RawJson::trusted(text))
+        };
+        Box::pin(async move { outcome })
+    }
+}
+
+async fn connect_with(server: &Server, callbacks: &Arc<Callbacks>) -> Arc<Client> {
+    let target = Target::Http {
+        settings: HttpSettings::new(&server.url),
+        kind: None,
+    };
+    let opening = Opening {
+        events: Some(Arc::clone(callbacks) as Arc<dyn Events>),
+        ..Opening::default()
+    };
+    let connected = connect(&target, &Mode::Auto, &opening).await.unwrap();
+    Arc::new(connected.client)
+}
+
+/// Wants input once, and says then what it got.
+fn wishing(method: &str, message: &Value, headers: &HeaderMap) -> (u16, String) {
+    if method != "prompts/get" {
+        return modern(method, message, headers);
+    }
+    let params = &message["params"];
+    if params.get("inputResponses").is_some() {
+        return result(message, &json!({ "got": params }));
+    }
+    let text = format!(
+        r#"{{"id":{},"result":{{"resultType":"input_required","inputRequests":{{"a\"b":{{"method":"roots/list","params":{{"n":1.10}}}}}},"requestState":"\u00e9\/"}}}}"#,
+        message["id"]
+    );
+    (200, text)
+}
+
+#[tokio::test]
+async fn a_wish_for_input_is_answered_and_its_state_echoed() {
+    let server = Server::start(wishing).await;
+    let callbacks = Arc::new(Callbacks {
+        refuses: false,
+        heard: Mutex::default(),
+    });
+    let client = connect_with(&server, &callbacks).await;
+    let params = Params {
+        object: Some(RawJson::trusted(r#"{"name":"p"}"#)),
+        meta: None,
+    };
+    let answer = client
+        .request("prompts/get", params, CallOptions::default())
+        .await
+        .unwrap();
+    let got = answer.to_value().unwrap();
+    assert_eq!(got["got"]["requestState"], "\u{e9}/");
+    let response = &got["got"]["inputResponses"]["a\"b"];
+    assert_eq!(response["asked"], "roots/list");
+    assert_eq!(response["with"].to_string(), r#"{"n":1.10}"#);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_wish_is_the_error_of_the_call_and_a_wish_can_be_handed_out() {
+    let server = Server::start(wishing).await;
+    let callbacks = Arc::new(Callbacks {
+        refuses: true,
+        heard: Mutex::default(),
+    });
+    let client = connect_with(&server, &callbacks).await;
+    let failure = client
+        .request("prompts/get", Params::default(), CallOptions::default())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.kind(), ErrorKind::Mcp);
+    assert_eq!(failure.context().rpc_code, Some(-7));
+    let options = CallOptions {
+        allow_input_required: true,
+        ..CallOptions::default()
+    };
+    let wish = client
+        .request("prompts/get", Params::default(), options)
+        .await
+        .unwrap();
+    assert_eq!(wish.to_value().unwrap()["resultType"], "input_required");
+    client.close().await;
 }

@@ -11,7 +11,7 @@ from servers.http_scripted import PATIENCE, Server
 from servers.sessions import ask, scripted, session
 from toolbridge import MCPError, TransportError
 from toolbridge.exceptions import ConfigurationError, ConnectionClosedError
-from toolbridge.experimental_mcp_client import load_mcp_tools
+from toolbridge.experimental_mcp_client import call_openai_tool, load_mcp_tools
 from toolbridge.mcp import Client, ClientSession, stdio_client, types
 
 META = "io.modelcontextprotocol/"
@@ -100,6 +100,19 @@ async def test_a_server_that_ignores_the_question_gets_the_handshake_and_is_reme
         ]
     async with client(*arguments) as one:
         assert (await methods(one))[:2] == ["initialize", "notifications/initialized"]
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_only_was_slow_is_asked_again_when_it_refuses_the_handshake():
+    arguments = ("--modern", "--mute", "server/discover")
+    async with client(*arguments, discover_timeout_seconds=0.05) as one:
+        assert one.protocol_version == "2026-07-28"
+        assert await methods(one) == [
+            "server/discover",
+            "initialize",
+            "server/discover",
+            "tools/call",
+        ]
 
 
 @pytest.mark.asyncio
@@ -215,6 +228,9 @@ async def test_tools_are_loaded_from_a_client():
     async with client("--modern") as one:
         tools = await load_mcp_tools(one, format="openai")
         assert [tool["function"]["name"] for tool in tools] == ["echo0", "echo1", "echo2"]
+        call = {"id": "1", "function": {"name": "echo", "arguments": '{"a": 1}'}}
+        result = await call_openai_tool(one, call)
+        assert result.structuredContent == {"value": {"a": 1}}
 
 
 @pytest.mark.asyncio

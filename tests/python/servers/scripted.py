@@ -112,6 +112,10 @@ class Server:
                 self.send(id=message["id"], error=error)
             else:
                 call(message["id"], **parameters.get("arguments", {}))
+        elif method == "initialize" and "server/discover" in RESULTS:
+            data = {"supported": ["2026-07-28"], "requested": message["params"]["protocolVersion"]}
+            error = {"code": -32022, "message": "Unsupported protocol version", "data": data}
+            self.send(id=message["id"], error=error)
         elif method == "subscriptions/listen":
             self.subscriptions.append(message["id"])
             honored = {"notifications": message["params"]["notifications"]}
@@ -259,7 +263,7 @@ def main() -> None:
     """Serve until the input ends.
 
     `--ignore-eof`, `--ignore-sigterm`, `--diary FILE`, `--mute METHOD` (once), `--end-at METHOD`,
-    `--modern`: answers `server/discover` as revision 2026-07-28 has it.
+    `--modern`: answers `server/discover` as revision 2026-07-28 has it, and refuses `initialize`.
     """
     options = sys.argv[1:]
     diary = None

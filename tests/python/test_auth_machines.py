@@ -29,7 +29,9 @@ from toolbridge.exceptions import ConfigurationError
 from toolbridge.mcp.client.auth import FileTokenStorage, OAuthFlowError, OAuthTokenError
 from toolbridge.mcp.client.auth.extensions.client_credentials import (
     ClientCredentialsOAuthProvider,
+    JWTParameters,
     PrivateKeyJWTOAuthProvider,
+    RFC7523OAuthClientProvider,
     SignedJWTParameters,
     static_assertion_provider,
 )
@@ -150,6 +152,27 @@ async def test_a_workload_shows_its_token_once_and_gives_up_when_it_is_refused()
         assert "invalid_grant" in text
         assert ASSERTION not in text
         assert len(authorization.forms()) == 1
+
+
+@pytest.mark.asyncio
+async def test_the_deprecated_provider_of_sdk_1_shows_its_jwt(private_key):
+    with Authorization() as authorization, Protected(authorization) as server:
+        parameters = JWTParameters(
+            issuer="me", subject="me", jwt_signing_key=private_key, jwt_signing_algorithm="ES256"
+        )
+        metadata = {"redirect_uris": ["http://127.0.0.1:1/"], "grant_types": [JWT_BEARER]}
+        with pytest.warns(DeprecationWarning, match="WorkloadIdentityOAuthProvider"):
+            auth = RFC7523OAuthClientProvider(server.url, metadata, jwt_parameters=parameters)
+        async with session(server, auth):
+            pass
+        (form,) = authorization.forms(JWT_BEARER)
+        assert claims_of(form["assertion"])["aud"] == authorization.issuer
+    assert JWTParameters(assertion="made").to_assertion() == "made"
+    assert private_key[40:60] not in repr(parameters)
+    with pytest.raises(ValueError, match="audience"):
+        parameters.to_assertion()
+    with pytest.raises(ValueError, match="jwt_signing_key"):
+        JWTParameters(issuer="me")
 
 
 @pytest.mark.asyncio

@@ -127,7 +127,7 @@ class OAuthClientProvider(Provider):
         super().__init__(
             server_url,
             storage,
-            "authorization_code",
+            self._grant(metadata),
             timeout,
             dpop,
             client_metadata=metadata,
@@ -146,6 +146,9 @@ class OAuthClientProvider(Provider):
         if validate_resource_url is not None:
             check = validate_resource_url
             self._questions["validate_resource_url"] = lambda both: check(*both)
+
+    def _grant(self, metadata: dict[str, Any]) -> str:  # noqa: ARG002 - others look at it
+        return "authorization_code"
 
     async def _callback(self, _: None) -> Any:
         """Wait for the browser; SDK 1 gives a tuple, SDK 2 an object."""

@@ -127,6 +127,47 @@ async def test_a_stream_that_breaks_after_an_event_id_is_taken_up_again():
 
 
 @pytest.mark.asyncio
+async def test_a_server_may_end_its_stream_as_often_as_it_wants_to_be_polled():
+    calls = []
+
+    def call(exchange):
+        calls.append(exchange)
+        exchange.stream()
+        exchange.event("", "id: 0", "retry: 1")
+        exchange.end()
+
+    def listen(exchange):
+        last_id = exchange.request.headers.get("last-event-id")
+        if last_id is None:
+            exchange.respond(405)
+            return
+        exchange.stream()
+        if last_id == "9":
+            exchange.event(calls[0].answer("polled"))
+        else:
+            exchange.event("", f"id: {int(last_id) + 1}")
+        exchange.end()
+
+    with Server(tools__call=call, GET=listen) as server:
+        async with session(server) as one:
+            assert (await one.call_tool("any")).content[0].text == "polled"
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_only_wants_to_be_polled_is_silent_after_the_read_timeout():
+    def prime(exchange):
+        number = int(exchange.request.headers.get("last-event-id") or 0)
+        exchange.stream()
+        exchange.event("", f"id: {number + 1}", "retry: 50")
+        exchange.end()
+
+    with Server(tools__call=prime, GET=prime) as server:
+        async with session(server, sse_read_timeout=2) as one:
+            with pytest.raises(TransportError, match="sent nothing for 2 s"):
+                await one.call_tool("any")
+
+
+@pytest.mark.asyncio
 async def test_a_broken_stream_is_not_taken_up_for_ever():
     def broken(exchange):
         exchange.stream()

@@ -50,6 +50,9 @@ const OURSELVES: &str = concat!("toolbridge/", env!("CARGO_PKG_VERSION"));
 pub(super) const JSON: &str = "application/json";
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
+/// A place among the requests that are under way, for as long as it is held.
+pub(super) type Turn<'a> = Option<SemaphorePermit<'a>>;
+
 /// A request; its body is at hand, so it can be sent again.
 #[derive(Clone)]
 pub(super) struct Request {
@@ -179,7 +182,7 @@ impl HttpClient {
 
     /// A place among the requests that are under way. Answers and notifications need none: what
     /// is under way may wait for them.
-    pub(super) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn turn(&self) -> Turn<'_> {
         // Nobody closes it.
         self.places.acquire().await.ok()
     }

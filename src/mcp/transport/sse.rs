@@ -204,12 +204,12 @@ impl Endpoint {
     }
 
     async fn exchange(self: Arc<Self>, post: Post, heard: Heard) {
-        let place = match post.kind {
-            PostKind::Request { .. } => self.http.place().await,
+        let turn = match post.kind {
+            PostKind::Request { .. } => self.http.turn().await,
             _ => None,
         };
         let outcome = self.deliver(&post).await;
-        drop(place);
+        drop(turn);
         match post.kind {
             PostKind::Request { id, .. } => {
                 if let Err(failure) = outcome {

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::framing::Frame;
 use super::http::{
     EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, Request, Response, SessionId,
-    StreamEnd, media_type, snippet,
+    StreamEnd, Turn, media_type, snippet,
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
 use crate::error::{Loss, Result};
@@ -183,9 +183,10 @@ impl Endpoint {
         let name = kind.name().to_owned();
         let outcome = match &kind {
             PostKind::Request { id, .. } => {
-                let _place = self.http.place().await;
+                let turn = self.http.turn().await;
                 let message = self.message(text, headers, is_stateless);
-                self.call(id, &name, message, is_stateless, &heard).await
+                self.call(id, &name, message, is_stateless, turn, &heard)
+                    .await
             }
             _ => {
                 self.deliver(&name, self.message(text, headers, false))
@@ -254,6 +255,7 @@ impl Endpoint {
         name: &str,
         message: Request,
         is_stateless: bool,
+        turn: Turn<'_>,
         heard: &Heard,
     ) -> Result<(), Undelivered> {
         let is_first = name == "initialize";
@@ -273,7 +275,10 @@ impl Endpoint {
         }
         let origin = &self.http.origin;
         match media_type(&answer).as_str() {
-            EVENT_STREAM => self.follow(answer, id, name, is_stateless, heard).await,
+            EVENT_STREAM => {
+                self.follow(answer, id, name, is_stateless, turn, heard)
+                    .await
+            }
             JSON => {
                 let text = self.http.body(answer, name).await?;
                 if is_first {
@@ -340,11 +345,14 @@ impl Endpoint {
         id: &RequestId,
         name: &str,
         is_stateless: bool,
+        mut turn: Turn<'_>,
         heard: &Heard,
     ) -> Result<(), Undelivered> {
         let mut body = EventBody::new(answer, self.http.limit);
         let mut is_answered = false;
         let mut resumptions = 0;
+        let mut resumed_at: Option<String> = None;
+        let mut heard_at = Instant::now();
         loop {
             let limit = if is_answered {
                 Some(AFTER_ANSWER)
@@ -354,12 +362,17 @@ impl Endpoint {
             match body.next_event(limit).await {
                 Ok(event) => {
                     resumptions = 0;
+                    heard_at = Instant::now();
                     if name == "initialize"
                         && let Frame::Line(text) = &event.data
                     {
                         self.agree(text);
                     }
                     is_answered |= pass_on(event.data, Some(id), heard).await;
+                    if is_answered {
+                        // What the stream still does keeps nobody else waiting.
+                        drop(turn.take());
+                    }
                 }
                 Err(_) if is_answered => return Ok(()),
                 // The caller has waited for as long as it wanted to.
@@ -370,6 +383,15 @@ impl Endpoint {
                     let Some(last_id) = last_id.map(str::to_owned) else {
                         return Err(failure);
                     };
+                    let limit = self.http.read_timeout;
+                    if limit.is_some_and(|limit| heard_at.elapsed() > limit) {
+                        return Err(self.unanswered(name, &StreamEnd::Silent));
+                    }
+                    // A server may end its streams again and again to be polled, each time with a
+                    // new id and nothing else.
+                    if resumed_at.replace(last_id.clone()).as_ref() != Some(&last_id) {
+                        resumptions = 0;
+                    }
                     let continued = loop {
                         if resumptions == MAXIMUM_RESUMPTIONS {
                             return Err(failure);

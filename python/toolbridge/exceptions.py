@@ -167,7 +167,14 @@ McpError = MCPError
 
 
 class ConnectionClosedError(MCPError):
-    """The MCP connection ended before the answer came."""
+    """The MCP connection ended before the answer came.
+
+    Attributes:
+        outcome_unknown: Whether the request may have been carried out; False where the server
+            refused it, or where it never left.
+    """
+
+    outcome_unknown: bool = True
 
 
 class TransportError(MCPError):
@@ -601,6 +608,8 @@ def _from_native(
         error = cls(fields.get("rpc_code"), message, fields.get("rpc_data"))
         if isinstance(error, TransportError):
             error.status_code = fields.get("status_code")
+        elif isinstance(error, ConnectionClosedError):
+            error.outcome_unknown = not fields.get("unsent", False)
     elif issubclass(cls, APIError):
         given = {key: value for key, value in fields.items() if not key.startswith("rpc_")}
         body = given.pop("body", None)

@@ -381,7 +381,8 @@ fn error_of_text(method: &str, text: &str) -> Error {
         .message
         .unwrap_or_else(|| format!("the MCP server refused {method} without a reason"));
     Error::new(kind, message).map_context(|context| {
-        context.rpc_code = wire.code;
+        // A closed connection is no answer of anybody's.
+        context.rpc_code = wire.code.filter(|_| kind != ErrorKind::ConnectionClosed);
         if kind != ErrorKind::Mcp {
             context.status = wire.data.and_then(|data| status_of(data.get()));
             context.loss = wire.loss.as_deref().and_then(loss_named);

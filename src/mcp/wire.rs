@@ -203,7 +203,8 @@ pub(crate) struct Undelivered {
 }
 
 /// The kinds that an error of this side keeps on its way to the caller, by their names there.
-const KINDS: [(&str, ErrorKind); 3] = [
+const KINDS: [(&str, ErrorKind); 4] = [
+    ("closed", ErrorKind::ConnectionClosed),
     ("authorization", ErrorKind::OAuthFlow),
     ("token", ErrorKind::OAuthToken),
     ("registration", ErrorKind::OAuthRegistration),

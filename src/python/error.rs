@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Loss};
 use crate::python::convert::from_json;
 
 /// The name of the class in `toolbridge.exceptions`.
@@ -77,6 +77,9 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     }
     if let Some(data) = &context.rpc_data {
         fields.set_item("rpc_data", from_json(py, data.as_bytes())?)?;
+    }
+    if context.loss == Some(Loss::Unsent) {
+        fields.set_item("unsent", true)?;
     }
     if !context.headers.is_empty() {
         let headers = PyDict::new(py);

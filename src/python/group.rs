@@ -14,6 +14,7 @@ use crate::mcp::group::{Change, ChangeListener};
 use crate::mcp::transport::stdio::ErrorLog;
 use crate::mcp::{self, CallOptions, Loaded, Opening, Params, Target};
 use crate::python::bridge::{self, LoopQueue};
+use crate::python::caching::cache_mode;
 use crate::python::callbacks::{Listeners, progress_listener};
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
@@ -372,7 +373,10 @@ impl Server {
     }
 
     /// Sends a request; the future gives the decoded result.
-    #[pyo3(signature = (method, params, meta, timeout, progress, allow_input_required=false))]
+    #[pyo3(signature = (
+        method, params, meta, timeout, progress,
+        allow_input_required=false, cache="use", hands_out_task=false
+    ))]
     #[expect(
         clippy::too_many_arguments,
         reason = "what a call can say; called by one function"
@@ -386,6 +390,8 @@ impl Server {
         timeout: Option<f64>,
         progress: Option<Py<PyAny>>,
         allow_input_required: bool,
+        cache: &str,
+        hands_out_task: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this server", self.owner)?;
         let params = Params {
@@ -401,6 +407,8 @@ impl Server {
                 .map(|limit| Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX)),
             progress,
             allow_input_required,
+            cache: cache_mode(cache),
+            hands_out_task,
             ..CallOptions::default()
         };
         let member = Arc::clone(&self.core);

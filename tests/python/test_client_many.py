@@ -21,7 +21,8 @@ from toolbridge.exceptions import (
     MCPTimeoutError,
     TransportError,
 )
-from toolbridge.mcp import StdioServerParameters
+from toolbridge.mcp import ClientSession, StdioServerParameters
+from toolbridge.mcp.client.streamable_http import streamablehttp_client
 
 SCRIPT = Path(__file__).parent / "servers" / "lasting.py"
 HANDSHAKE = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {}}
@@ -348,3 +349,57 @@ async def test_a_client_that_nobody_closes_leaves_no_child(diary: Path) -> None:
     out, errors = await asyncio.wait_for(process.communicate(), 30)
     assert (out, errors, process.returncode) == (b"{'value': {}}\n", b"", 0)
     assert not any(map(is_alive, starts(diary)))
+
+
+class Forgetful:
+    """The script of a server that forgets its first session before the call that comes after."""
+
+    def __init__(self) -> None:
+        self.sessions: list[str] = []
+
+    def script(self) -> dict[str, Any]:
+        return {
+            "initialize": self.initialize,
+            "tools__call": self.call,
+            "server__discover": lambda exchange: exchange.respond(400),
+        }
+
+    def initialize(self, exchange: Exchange) -> None:
+        self.sessions.append(f"session-{len(self.sessions)}")
+        exchange.result(HANDSHAKE, f"Mcp-Session-Id: {self.sessions[-1]}")
+
+    def call(self, exchange: Exchange) -> None:
+        if exchange.request.headers["mcp-session-id"] != "session-1":
+            exchange.respond(404)
+        else:
+            exchange.result("done")
+
+
+@pytest.mark.asyncio
+async def test_a_session_that_is_forgotten_is_begun_anew() -> None:
+    forgetful = Forgetful()
+    with Server(**forgetful.script()) as server:
+        async with (
+            streamablehttp_client(server.url) as (read, write, session_id),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            assert session_id() == "session-0"
+            calls = [session.call_tool("any") for _ in range(3)]
+            for result in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(result, ConnectionClosedError) or (
+                    result.content[0].text == "done"
+                )
+            assert (await session.call_tool("any")).content[0].text == "done"
+            assert session_id() == "session-1"
+        assert forgetful.sessions == ["session-0", "session-1"]
+        assert server.wait_for("DELETE").headers["mcp-session-id"] == "session-1"
+
+
+@pytest.mark.asyncio
+async def test_a_client_of_one_server_survives_a_forgotten_session() -> None:
+    forgetful = Forgetful()
+    with Server(**forgetful.script()) as server:
+        async with toolbridge.mcp.Client(server.url) as client:
+            assert (await client.call_tool("any")).content[0].text == "done"
+        assert forgetful.sessions == ["session-0", "session-1"]

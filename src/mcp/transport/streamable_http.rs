@@ -21,7 +21,7 @@ use super::http::{
     StreamEnd, Turn, media_type, snippet,
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
-use crate::error::{Loss, Result};
+use crate::error::{ErrorKind, Loss, Result};
 use crate::mcp::client::Place;
 use crate::mcp::connection::Terminate;
 use crate::mcp::session::{Ending, Link};
@@ -196,7 +196,17 @@ impl Endpoint {
         let is_forgotten = had_session
             && matches!(&outcome, Err(failure) if failure.status == Some(StatusCode::NOT_FOUND.as_u16()));
         if is_forgotten {
-            self.forgotten(&heard).await;
+            let what = self.forgotten();
+            if let PostKind::Request { id, .. } = kind {
+                // Refused, so it was not carried out.
+                let message = format!("{what}, so {name} has no answer");
+                let refused = Undelivered {
+                    kind: Some(ErrorKind::ConnectionClosed),
+                    ..Undelivered::lost(Loss::Unsent, message)
+                };
+                say(&heard, Said::Failed(id, refused)).await;
+            }
+            say(&heard, Said::Ended(what)).await;
             return;
         }
         match kind {
@@ -223,14 +233,13 @@ impl Endpoint {
     }
 
     /// The server no longer knows the session: nothing that waits can be answered.
-    async fn forgotten(&self, heard: &Heard) {
+    fn forgotten(&self) -> String {
         self.is_forgotten.store(true, Ordering::Relaxed);
-        let what = format!(
+        format!(
             "the MCP server at {} no longer knows this session (status 404): it expired, or the \
              server was started anew; open a new connection",
             self.http.origin
-        );
-        say(heard, Said::Ended(what)).await;
+        )
     }
 
     fn message(&self, text: Bytes, own: HeaderMap, is_stateless: bool) -> Request {
@@ -481,7 +490,7 @@ impl Endpoint {
                 Ok(_) => return,
                 Err(failure) => match failure.status {
                     Some(404) if self.session.get().is_some() => {
-                        return self.forgotten(heard).await;
+                        return say(heard, Said::Ended(self.forgotten())).await;
                     }
                     Some(status) if status < 500 => {
                         if status != 405 {

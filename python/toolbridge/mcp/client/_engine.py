@@ -7,7 +7,7 @@ from contextlib import suppress
 from weakref import ref
 
 from toolbridge import _toolbridge
-from toolbridge.exceptions import MCPError
+from toolbridge.exceptions import ConnectionClosedError, MCPError
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import check_object, check_str, read_seconds, type_error
 from toolbridge.mcp.client._callbacks import CallbackQueue, callback_context
@@ -195,15 +195,17 @@ class Engine(Verbs):
         seconds = (
             self._timeout if timeout is None else read_seconds("read_timeout_seconds", timeout)
         )
+        if progress_callback is not None and not callable(progress_callback):
+            raise type_error("progress_callback", "a function or None", progress_callback)
         session = self._session or self._native()
-        if progress_callback is None:
-            answer = await session.request(
-                method, params, meta, seconds, None, allow_input_required, **(how or {})
+        try:
+            answer = await self._asked(
+                progress_callback, method, params, meta, seconds, allow_input_required, how
             )
-        else:
-            if not callable(progress_callback):
-                raise type_error("progress_callback", "a function or None", progress_callback)
-            answer = await self._request_with_progress(
+        except ConnectionClosedError as failure:
+            if failure.outcome_unknown or not await self._renewed(session):
+                raise
+            answer = await self._asked(
                 progress_callback, method, params, meta, seconds, allow_input_required, how
             )
         callbacks = self._callbacks
@@ -214,6 +216,28 @@ class Engine(Verbs):
             message = f"the server answered {method} with {found}, not with an object"
             raise MCPError(code=_INTERNAL_ERROR, message=message)
         return answer
+
+    async def _renewed(self, session: _Native) -> bool:  # noqa: ARG002 - for subclasses
+        """Replace a connection that its server has forgotten; tell whether there is a new one."""
+        return False
+
+    async def _asked(
+        self,
+        callback: Callable[..., Any] | None,
+        method: str,
+        params: dict[str, Any] | None,
+        meta: dict[str, Any] | None,
+        seconds: float | None,
+        allow_input_required: bool,
+        how: Mapping[str, Any] | None,
+    ) -> object:
+        if callback is not None:
+            return await self._request_with_progress(
+                callback, method, params, meta, seconds, allow_input_required, how
+            )
+        return await self._native().request(
+            method, params, meta, seconds, None, allow_input_required, **(how or {})
+        )
 
     async def _request_with_progress(
         self,

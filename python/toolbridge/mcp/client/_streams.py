@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from toolbridge import _toolbridge
 
 
@@ -13,8 +15,13 @@ class TransportStream:
     It has no methods: it is handed to ``ClientSession``.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_reopen")
 
-    def __init__(self, connection: _toolbridge.Connection) -> None:
-        """Wrap the native connection."""
+    def __init__(
+        self,
+        connection: _toolbridge.Connection,
+        reopen: Callable[[], Awaitable[_toolbridge.Connection]] | None = None,
+    ) -> None:
+        """Wrap the native connection; `reopen` gives another one to the same server."""
         self._connection = connection
+        self._reopen = reopen

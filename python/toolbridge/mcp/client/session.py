@@ -6,6 +6,8 @@ official SDK's ``ClientSession``, of both its majors.
 
 from __future__ import annotations
 
+from functools import partial
+
 from toolbridge import _toolbridge
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
@@ -20,7 +22,8 @@ from toolbridge.mcp.client._streams import TransportStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    import asyncio
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
     from typing import Any, Self
@@ -104,9 +107,15 @@ class ClientSession(Engine):
             raise ValueError(message)
         self._forget()
         self._connection: _toolbridge.Connection | None = read_stream._connection
+        if read_stream._reopen is not None:
+            self._reopen = partial(self._restart, read_stream._reopen)
+
+    _reopen: Callable[[], Awaitable[None]] | None
 
     def _forget(self) -> None:
         self._connection = None
+        self._reopen = None
+        self._renewing: asyncio.Lock | None = None
         self._client: _toolbridge.Session | None = None
         self._initialize_result: types.InitializeResult | None = None
         self._discover_result: types.DiscoverResult | None = None
@@ -146,10 +155,36 @@ class ClientSession(Engine):
         )
         self._session = self._client
         self._describe(described)
+        self._reopen = partial(
+            self._connect_http, arguments, "legacy", terminate_on_close=terminate_on_close
+        )
 
     async def _connect(self, mode: str) -> None:
         """Run the lifecycle."""
         self._describe(await self._engine().connect(mode))
+
+    async def _restart(self, reopen: Callable[[], Awaitable[_toolbridge.Connection]]) -> None:
+        """Go on over another connection of the transport."""
+        self._start(await reopen())
+        await self._connect("legacy")
+
+    async def _renewed(self, session: object) -> bool:
+        """Replace a connection that its server has forgotten, and agree with the server anew.
+
+        Subscriptions and the log level are those of a new session.
+        """
+        import asyncio
+
+        if self._reopen is None or self._initialize_result is None:
+            return False
+        self._renewing = self._renewing or asyncio.Lock()
+        async with self._renewing:
+            if self._session is session and self._client is not None:
+                closing = self._client.close()
+                if closing is not None:
+                    await closing
+                await self._reopen()
+        return True
 
     def _engine(self) -> _toolbridge.Session:
         self._native()

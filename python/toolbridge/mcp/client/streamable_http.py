@@ -42,11 +42,18 @@ class _StreamableHttp(HttpTransport):
         self._terminate_on_close = bool(terminate_on_close)
 
     async def _open(self) -> _toolbridge.Connection:
-        arguments = await self._prepare()
+        await self._prepare()
+        return await self._reopen()
+
+    async def _reopen(self) -> _toolbridge.Connection:
+        """Open a connection to the same server; the one before is not closed."""
         self._connection = await _toolbridge.open_streamable_http(
-            arguments, self._terminate_on_close
+            self._arguments, self._terminate_on_close
         )
         return self._connection
+
+    def _session_id(self) -> str | None:
+        return None if self._connection is None else self._connection.session_id()
 
 
 class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
@@ -125,7 +132,8 @@ class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
     ) -> tuple[TransportStream, TransportStream, Callable[[], str | None]]:
         """Prepare the connection; nothing is sent before the session's first request."""
         opened = await self._open()
-        return TransportStream(opened), TransportStream(opened), opened.session_id
+        read, write = TransportStream(opened, self._reopen), TransportStream(opened)
+        return read, write, self._session_id
 
 
 class streamable_http_client(_StreamableHttp):  # noqa: N801 - the official name
@@ -199,4 +207,4 @@ class streamable_http_client(_StreamableHttp):  # noqa: N801 - the official name
     async def __aenter__(self) -> tuple[TransportStream, TransportStream]:
         """Prepare the connection; nothing is sent before the session's first request."""
         opened = await self._open()
-        return TransportStream(opened), TransportStream(opened)
+        return TransportStream(opened, self._reopen), TransportStream(opened)

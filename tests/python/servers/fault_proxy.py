@@ -97,9 +97,8 @@ class Counts:
             if (target := readlink(one)).startswith(("socket:", "pipe:"))
         )
         tasks = list(Path("/proc/self/task").iterdir())
-        names = [(one / "comm").read_text().strip() for one in tasks]
-        self.threads = sum(name.startswith("toolbridge") for name in names)
-        self.children = " ".join((one / "children").read_text() for one in tasks).split()
+        self.threads = sum(text_of(one / "comm").startswith("toolbridge") for one in tasks)
+        self.children = " ".join(text_of(one / "children") for one in tasks).split()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Counts) and vars(self) == vars(other)
@@ -108,6 +107,14 @@ class Counts:
 
     def __repr__(self) -> str:
         return repr(vars(self))
+
+
+def text_of(path: Path) -> str:
+    """What a file says; nothing when its thread has ended meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def readlink(path: Path) -> str:

@@ -82,13 +82,17 @@ CALLS = {
 WITHOUT_RESULT = {"aclose", "send_progress_notification", "send_roots_list_changed"}
 
 
+# The scripted server of these tests speaks a revision that has them not.
+NOT_IN_THE_HANDSHAKE = {"discover", "call_tool_as_task"}
+
+
 def test_every_public_method_that_waits_is_a_coroutine_function():
     methods = {
         name
-        for name, value in vars(ClientSession).items()
-        if not name.startswith("_") and inspect.iscoroutinefunction(value)
+        for name, value in inspect.getmembers(ClientSession, inspect.iscoroutinefunction)
+        if not name.startswith("_")
     }
-    assert methods == CALLS.keys()
+    assert methods == CALLS.keys() | NOT_IN_THE_HANDSHAKE
     assert inspect.iscoroutinefunction(ClientSession.__aenter__)
     assert inspect.iscoroutinefunction(ClientSession.__aexit__)
 

@@ -5,8 +5,8 @@
 //! |---|---|---|
 //! | [`error`] | the one error type and its kinds | nothing of this crate |
 //! | [`json`] | JSON text that is passed on as it came | `error` |
-//! | [`tools`] | MCP tool <-> provider tool, tool calls; pure | `json`, `error` |
-//! | [`mcp`] | sessions and their transports | `tools`, `json`, `error` |
+//! | [`tools`] | MCP tool <-> provider tool, tool calls, names of many servers' tools; pure | `json`, `error` |
+//! | [`mcp`] | sessions, transports, authorization, connections that last, groups of servers | `tools`, `json`, `error` |
 //! | [`llm`] | the completion call: providers, streams, retries | `tools`, `json`, `error` |
 //! | [`runtime`] | the tokio runtime of the process | `error` |
 //! | `python` | the only code that knows Python | all of the above |

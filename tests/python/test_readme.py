@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-LINES = 120
+LINES = 135
 SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 # What each snippet prints, in the order of the document.
 PRINTED = [
     "It is noon in Paris.",
-    "get_current_time",
+    "clock-get_current_time",
     "One, two, three.",
     "slow down",
 ]

@@ -15,6 +15,8 @@ mod mcp_client;
 #[cfg(test)]
 mod mcp_config;
 #[cfg(test)]
+mod mcp_group;
+#[cfg(test)]
 mod mcp_headers;
 #[cfg(test)]
 mod mcp_http;

@@ -262,6 +262,23 @@ async def test_credentials_of_one_issuer_go_to_no_other():
 
 
 @pytest.mark.asyncio
+async def test_a_client_of_the_user_is_not_shown_to_the_next_authorization_server():
+    with Authorization() as first, Authorization() as second, Protected(first) as server:
+        auth = ClientCredentialsOAuthProvider(server.url, None, "me", CLIENT_SECRET)
+        async with session(server, auth) as one:
+            server.resource["authorization_servers"] = [second.issuer]
+            server.authorization = second
+            with pytest.raises(OAuthFlowError, match=f"the client is one of {first.issuer}"):
+                await one.call_tool("any")
+        assert second.forms() == []
+        info = {"client_id": "me", "issuer": first.issuer}
+        assert "the client is one of" in await refusal(
+            server, provider_for(server, client_info=info)
+        )
+        assert second.forms() == []
+
+
+@pytest.mark.asyncio
 async def test_a_provider_is_for_its_own_server():
     with Authorization() as authorization, Protected(authorization) as server:
         auth = OAuthClientProvider("https://other.example/mcp", METADATA)

@@ -224,9 +224,26 @@ impl Inner {
         failure.map_or(Ok(None), Err)
     }
 
+    /// Refuses to show the user's client to another issuer than before: it knows neither the client
+    /// nor what to keep secret of it.
+    fn bind(&self, client: &Document, issuer: &str) -> Result<()> {
+        let mut state = self.state();
+        let before = client.text("issuer").or(state.issuer.as_deref());
+        if let Some(before) = before.filter(|before| !is_same_issuer(before, issuer)) {
+            return Err(refused(format!(
+                "{} is protected by the authorization server {issuer} now, and the client is one of \
+                 {before}; register one there, and give it instead",
+                self.place()
+            )));
+        }
+        state.issuer = Some(issuer.to_owned());
+        Ok(())
+    }
+
     /// The client that the authorization server knows, and none that another one knows.
     async fn known_client(&self, found: &Found) -> Result<Option<Document>> {
         if let Some(client) = &self.settings.client {
+            self.bind(client, &found.issuer)?;
             return Ok(Some(client.clone()));
         }
         let url = self.settings.client_metadata_url.as_deref();

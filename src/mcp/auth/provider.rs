@@ -81,6 +81,8 @@ pub(super) struct Found {
 pub(super) struct State {
     pub(super) tokens: Option<Document>,
     pub(super) client: Option<Document>,
+    /// Who has seen the client of the settings.
+    pub(super) issuer: Option<String>,
     pub(super) found: Option<Arc<Found>>,
     pub(super) key: Option<Arc<DpopKey>>,
     /// The latest nonce of each origin: the server's and the authorization server's.

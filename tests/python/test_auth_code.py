@@ -413,10 +413,16 @@ async def test_the_browser_comes_back_to_a_port_that_listens_for_a_moment():
             redirect.callback_handler,
         )
         async with session(server, auth) as one:
+            authorization.script["/token"] = refuse_refresh(authorization)
+            server.revoked.add(f"{TOKEN}1")
+            # A second flow comes back to the same port.
             await one.call_tool("any")
+        assert len(authorization.of("/authorize")) == 2
         assert authorization.asked["redirect_uri"] == redirect.redirect_uri
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", redirect._port)
+        with pytest.raises(OAuthFlowError, match="is taken"):
+            loopback_redirect(redirect._port)
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from toolbridge.mcp.client.auth.exceptions import OAuthFlowError
 from toolbridge.mcp.shared.auth import AuthorizationCodeResult
@@ -10,6 +11,7 @@ from toolbridge.mcp.shared.auth import AuthorizationCodeResult
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import socket
     from collections.abc import Callable
 
 __all__ = ["LoopbackRedirect", "loopback_redirect"]
@@ -25,7 +27,7 @@ class LoopbackRedirect:
     """A redirect URI on this machine, with both handlers of ``OAuthClientProvider``.
 
     It listens on 127.0.0.1, and only from the moment when the browser is opened until it has come
-    back. Made by ``loopback_redirect``.
+    back; the port is its own for as long as it lives. Made by ``loopback_redirect``.
 
     Attributes:
         redirect_uri: For ``redirect_uris`` of the client's metadata.
@@ -33,6 +35,13 @@ class LoopbackRedirect:
 
     def __init__(self, port: int, path: str, open_url: Callable[[str], object] | None) -> None:
         """See ``loopback_redirect``."""
+        import weakref
+
+        # Bound, and not listening: nobody else gets the port before the browser needs it.
+        held = _bind(port, is_again=False)
+        port = held.getsockname()[1]
+        self._held = [held]
+        weakref.finalize(self, _close_all, self._held)
         self._port = port
         self._path = path
         self._open_url = open_url
@@ -48,21 +57,21 @@ class LoopbackRedirect:
             url: That of the authorization server.
 
         Raises:
-            OAuthFlowError: Another program listens on the port.
+            OAuthFlowError: Another program has taken the port since the last time.
         """
         import asyncio
+        from socket import SO_REUSEADDR, SOL_SOCKET
         from urllib.parse import parse_qs, urlsplit
 
         await self._close()
         self._state = parse_qs(urlsplit(url).query).get("state", [""])[0]
         self._came_back = asyncio.get_running_loop().create_future()
-        try:
-            self._server = await asyncio.start_server(
-                self._serve, "127.0.0.1", self._port, limit=_LONGEST_REQUEST
-            )
-        except OSError as cause:
-            message = f"port {self._port} of 127.0.0.1 is taken: {cause.strerror}"
-            raise OAuthFlowError(None, message) from cause
+        listener = self._held.pop() if self._held else _bind(self._port, is_again=True)
+        # Its connections, once they are over, must not keep the port from the next flow.
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        self._server = await asyncio.start_server(
+            self._serve, sock=listener, limit=_LONGEST_REQUEST
+        )
         opened = await asyncio.to_thread(self._open_url or _open_browser, url)
         if opened is False:
             sys.stderr.write(f"Open this URL in a browser to go on:\n{url}\n")
@@ -89,6 +98,9 @@ class LoopbackRedirect:
         if server is not None:
             server.close()
             await server.wait_closed()
+            with suppress(OAuthFlowError):
+                # For the next flow, which tries again if this fails.
+                self._held.append(_bind(self._port, is_again=True))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -146,20 +158,36 @@ def loopback_redirect(
         path: The path of the redirect URI.
         open_url: ``(url)``, called in a thread of its own. Default: the browser of the system; the
             URL is written to the standard error if there is none.
+
+    Raises:
+        OAuthFlowError: Another program has the port.
+        ValueError: ``path`` does not start with a slash.
     """
     if not path.startswith("/"):
         message = f"path is {path!r}; it starts with a slash"
         raise ValueError(message)
-    return LoopbackRedirect(port or _free_port(), path, open_url)
+    return LoopbackRedirect(port, path, open_url)
 
 
-def _free_port() -> int:
+def _bind(port: int, *, is_again: bool) -> socket.socket:
     import socket
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    held = socket.socket()
+    try:
+        if is_again:
+            # Connections of the time before may still be on their way out.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+    except OSError as cause:
+        held.close()
+        message = f"port {port} of 127.0.0.1 is taken: {cause.strerror}"
+        raise OAuthFlowError(None, message) from cause
+    return held
+
+
+def _close_all(held: list[socket.socket]) -> None:
+    for one in held:
+        one.close()
 
 
 def _open_browser(url: str) -> bool:

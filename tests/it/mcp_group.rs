@@ -136,8 +136,10 @@ fn config(name: &str) -> ServerConfig {
     config
 }
 
-fn group(servers: &[(&str, &Scripted)]) -> (Group, Arc<Mutex<Vec<(String, Change)>>>) {
-    let changes = Arc::<Mutex<Vec<(String, Change)>>>::default();
+type Changes = Vec<(String, Change)>;
+
+fn group(servers: &[(&str, &Scripted)]) -> (Group, Arc<Mutex<Changes>>) {
+    let changes = Arc::<Mutex<Changes>>::default();
     let heard = Arc::clone(&changes);
     let listener = Arc::new(move |server: &str, change| {
         heard.lock().unwrap().push((server.to_owned(), change));

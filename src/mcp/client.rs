@@ -126,8 +126,9 @@ impl Client {
         let place = connection.place();
         let is_http = !matches!(connection, Connection::Stdio(_));
         let link = connection.link();
+        let credentials = connection.credential_changes();
         let mut setup = setup;
-        let knowledge = Arc::new(Knowledge::new(setup.cache.take()));
+        let knowledge = Arc::new(Knowledge::new(setup.cache.take(), credentials));
         let heard = Arc::clone(&knowledge);
         link.observe(Box::new(move |method, params| heard.hear(method, params)));
         Self {

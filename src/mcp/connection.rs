@@ -9,7 +9,7 @@ use rmcp::transport::Transport;
 
 use crate::mcp::client::Place;
 use crate::mcp::session::Link;
-use crate::mcp::transport::http::SessionId;
+use crate::mcp::transport::http::{CredentialChanges, SessionId};
 use crate::mcp::transport::sse::SseConnection;
 use crate::mcp::transport::stdio::StdioConnection;
 use crate::mcp::transport::streamable_http::StreamableHttpConnection;
@@ -57,6 +57,15 @@ impl Connection {
             Self::Stdio(connection) => Some(connection.place()),
             Self::StreamableHttp(connection) => Some(connection.place()),
             Self::Sse(_) => None,
+        }
+    }
+
+    /// How often its credentials became others; a child process has none.
+    pub(crate) fn credential_changes(&self) -> CredentialChanges {
+        match self {
+            Self::Stdio(_) => CredentialChanges::default(),
+            Self::StreamableHttp(connection) => connection.credential_changes(),
+            Self::Sse(connection) => connection.credential_changes(),
         }
     }
 

@@ -11,6 +11,8 @@ mod mcp_auth;
 #[cfg(test)]
 mod mcp_bytes;
 #[cfg(test)]
+mod mcp_cache;
+#[cfg(test)]
 mod mcp_client;
 #[cfg(test)]
 mod mcp_config;

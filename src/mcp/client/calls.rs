@@ -42,13 +42,6 @@ impl Client {
         }
     }
 
-    /// Forgets the results that were for the present credentials alone.
-    pub fn forget_private_results(&self) {
-        if let Some(cache) = &self.knowledge.cache {
-            cache.forget_private();
-        }
-    }
-
     /// Sends a request in the form of the agreed revision and waits for its answer, the text of the
     /// result.
     ///
@@ -79,8 +72,7 @@ impl Client {
         let object = params.object.clone();
         let kept = self
             .knowledge
-            .cache
-            .as_ref()
+            .cache()
             .zip(agreed)
             .and_then(|(cache, agreed)| {
                 let has_meta = params.meta.is_some();
@@ -110,7 +102,8 @@ impl Client {
             }
         };
         let answer = self.heard(method, object.as_ref(), answer, is_modern);
-        if let Some((cache, ticket)) = &kept {
+        // The credentials may have become others on the way.
+        if let Some(((_, ticket), cache)) = kept.as_ref().zip(self.knowledge.cache()) {
             cache.put(ticket, &answer, is_modern);
         }
         Ok(answer)

@@ -6,6 +6,7 @@ mod dial;
 mod settings;
 mod tls;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +92,17 @@ impl SessionId {
     }
 }
 
+/// How often the credentials of a connection became others; shared by whoever asks.
+#[derive(Debug, Clone, Default)]
+pub struct CredentialChanges(Arc<AtomicU64>);
+
+impl CredentialChanges {
+    /// How often, so far. The first credentials are no change.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// The client of one connection.
 pub(super) struct HttpClient {
     /// None once the connection was closed, so that no idle socket outlives it.
@@ -98,6 +110,9 @@ pub(super) struct HttpClient {
     pub(super) url: Url,
     headers: HeaderMap,
     authorizer: Option<Arc<dyn Authorizer>>,
+    /// The credentials of the last request that had any.
+    credentials: Mutex<Option<HeaderValue>>,
+    pub(super) credential_changes: CredentialChanges,
     places: Semaphore,
     /// What errors call the server.
     pub(super) origin: String,
@@ -164,6 +179,8 @@ impl HttpClient {
             url,
             headers,
             authorizer: settings.authorizer.clone(),
+            credentials: Mutex::default(),
+            credential_changes: CredentialChanges::default(),
             places: Semaphore::new(MAXIMUM_UNDER_WAY),
             timeout: settings.timeout,
             read_timeout: settings.read_timeout,
@@ -248,6 +265,19 @@ impl HttpClient {
             .map_err(|cause| self.unreachable(what, &cause, cause.is_connect()))
     }
 
+    fn note(&self, credentials: &HeaderMap) {
+        let Some(now) = credentials.get(AUTHORIZATION) else {
+            return;
+        };
+        let last = self.credentials.lock();
+        let before = last
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(now.clone());
+        if before.is_some_and(|before| before != now) {
+            self.credential_changes.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Sends a request with credentials, again for as long as a refusal leads to better ones.
     async fn send_authorized(
         &self,
@@ -264,6 +294,7 @@ impl HttpClient {
                 .await
                 .ok_or_else(|| self.silent(what, limit))?
                 .map_err(|failure| Undelivered::of(&failure, None))?;
+            self.note(&credentials);
             attempt.headers_mut().extend(credentials.clone());
             let answer = self.exchange(client, attempt, what, limit).await?;
             authorizer.heard(&request.url, answer.headers());

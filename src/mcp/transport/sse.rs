@@ -12,7 +12,8 @@ use url::Url;
 
 use super::framing::Frame;
 use super::http::{
-    EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, SessionId, StreamEnd, media_type,
+    CredentialChanges, EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, SessionId,
+    StreamEnd, media_type,
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
 use crate::error::{Error, ErrorKind, Result};
@@ -121,6 +122,10 @@ impl SseConnection {
     /// The id of the session, if the endpoint carries one.
     pub fn session_id(&self) -> SessionId {
         self.endpoint.session.clone()
+    }
+
+    pub(crate) fn credential_changes(&self) -> CredentialChanges {
+        self.endpoint.http.credential_changes.clone()
     }
 
     pub(crate) async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {

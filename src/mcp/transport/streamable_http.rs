@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::framing::Frame;
 use super::http::{
-    EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, Request, Response, SessionId,
-    StreamEnd, Turn, media_type, snippet,
+    CredentialChanges, EVENT_STREAM, EventBody, HttpClient, HttpSettings, JSON, Request, Response,
+    SessionId, StreamEnd, Turn, media_type, snippet,
 };
 use super::traffic::{Delivery, Exchange, Heard, Post, PostKind, Said, Traffic, pass_on};
 use crate::error::{ErrorKind, Loss, Result};
@@ -104,6 +104,10 @@ impl StreamableHttpConnection {
     /// The id of the session, once the server gave one.
     pub fn session_id(&self) -> SessionId {
         self.endpoint.session.clone()
+    }
+
+    pub(crate) fn credential_changes(&self) -> CredentialChanges {
+        self.endpoint.http.credential_changes.clone()
     }
 
     pub(crate) async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {

@@ -9,6 +9,7 @@ mod completion;
 mod convert;
 mod error;
 mod group;
+mod log;
 mod session;
 mod subscription;
 mod tools;
@@ -23,7 +24,10 @@ use crate::runtime;
 /// Ends every connection and the threads; registered with `atexit`.
 #[pyfunction]
 fn shutdown(py: Python<'_>) {
-    py.detach(|| runtime::shutdown(Duration::from_secs(3), crate::mcp::close_all()));
+    py.detach(|| {
+        runtime::shutdown(Duration::from_secs(3), crate::mcp::close_all());
+        log::finish();
+    });
 }
 
 /// Told by the interpreter in a child that `os.fork()` made.
@@ -39,6 +43,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(shutdown, module)?)?;
     module.add_function(wrap_pyfunction!(forked, module)?)?;
+    log::install();
     auth::register(module)?;
     completion::register(module)?;
     callbacks::register(module)?;

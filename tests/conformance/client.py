@@ -10,10 +10,9 @@ import asyncio
 import json
 import os
 import sys
-from urllib.request import urlopen
 
 from toolbridge.mcp import Client, types
-from toolbridge.mcp.client.auth import OAuthClientProvider, OAuthFlowError, loopback_redirect
+from toolbridge.mcp.client.auth import OAuthClientProvider, OAuthFlowError, loopback_redirect, visit
 from toolbridge.mcp.client.auth.extensions.client_credentials import (
     ClientCredentialsOAuthProvider,
     PrivateKeyJWTOAuthProvider,
@@ -47,14 +46,12 @@ def accept_defaults(context, params):
     return types.ElicitResult(action="accept", content=content)
 
 
-def agree(url):
-    """Stand for the person with a browser: the suite's server sends everybody back at once."""
-    urlopen(url, timeout=10).close()
-
-
 def in_browser(url, context, **options):
-    """Authorization by a person, at a client that is registered already if the suite names one."""
-    redirect = loopback_redirect(open_url=agree)
+    """Authorization by a person, at a client that is registered already if the suite names one.
+
+    The authorization server of the suite asks nobody: it sends everybody back at once.
+    """
+    redirect = loopback_redirect(open_url=visit)
     known = {key: context[key] for key in ("client_id", "client_secret") if key in context}
     return OAuthClientProvider(
         url,

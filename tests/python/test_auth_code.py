@@ -27,6 +27,7 @@ from toolbridge.mcp.client.auth import (
     OAuthFlowError,
     OAuthRegistrationError,
     loopback_redirect,
+    visit,
 )
 from toolbridge.mcp.client.auth.storage import MemoryTokenStorage
 from toolbridge.mcp.client.sse import sse_client
@@ -423,6 +424,23 @@ async def test_the_browser_comes_back_to_a_port_that_listens_for_a_moment():
             await asyncio.open_connection("127.0.0.1", redirect._port)
         with pytest.raises(OAuthFlowError, match="is taken"):
             loopback_redirect(redirect._port)
+
+
+@pytest.mark.asyncio
+async def test_an_authorization_server_that_asks_nobody_is_visited_without_a_browser():
+    with Authorization() as authorization, Protected(authorization) as server:
+        redirect = loopback_redirect(open_url=visit)
+        auth = OAuthClientProvider(
+            server.url,
+            {"redirect_uris": [redirect.redirect_uri]},
+            None,
+            redirect.redirect_handler,
+            redirect.callback_handler,
+        )
+        async with session(server, auth) as one:
+            await one.call_tool("any")
+    with pytest.raises(ValueError, match="http or https"):
+        visit("file:///etc/hostname")
 
 
 @pytest.mark.asyncio

@@ -14,7 +14,7 @@ from toolbridge.mcp.client.auth.exceptions import (
     OAuthRegistrationError,
     OAuthTokenError,
 )
-from toolbridge.mcp.client.auth.loopback import LoopbackRedirect, loopback_redirect
+from toolbridge.mcp.client.auth.loopback import LoopbackRedirect, loopback_redirect, visit
 from toolbridge.mcp.client.auth.oauth2 import OAuthClientProvider, PKCEParameters
 from toolbridge.mcp.client.auth.storage import FileTokenStorage, TokenStorage
 from toolbridge.mcp.shared.auth import AuthorizationCodeResult
@@ -30,4 +30,5 @@ __all__ = [
     "PKCEParameters",
     "TokenStorage",
     "loopback_redirect",
+    "visit",
 ]

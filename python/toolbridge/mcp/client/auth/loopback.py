@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-__all__ = ["LoopbackRedirect", "loopback_redirect"]
+__all__ = ["LoopbackRedirect", "loopback_redirect", "visit"]
 
 _LONGEST_REQUEST = 16 << 10
+_VISIT_SECONDS = 30
 _PAGE = (
     "<!doctype html><meta charset=utf-8><title>{title}</title>"
     "<body style='font-family:sans-serif;margin:4em'><h1>{title}</h1><p>{text}</p>"
@@ -156,8 +157,8 @@ def loopback_redirect(
         port: The port of 127.0.0.1; 0 takes a free one. A client that is registered once and stored
             needs the same port again.
         path: The path of the redirect URI.
-        open_url: ``(url)``, called in a thread of its own. Default: the browser of the system; the
-            URL is written to the standard error if there is none.
+        open_url: ``(url)``, called in a thread of its own; `visit` does without a browser. Default:
+            the browser of the system; the URL is written to the standard error if there is none.
 
     Raises:
         OAuthFlowError: Another program has the port.
@@ -167,6 +168,27 @@ def loopback_redirect(
         message = f"path is {path!r}; it starts with a slash"
         raise ValueError(message)
     return LoopbackRedirect(port, path, open_url)
+
+
+def visit(url: str) -> None:
+    """Go to a URL and wherever it leads, as a browser would, where no person has to be asked.
+
+    For ``loopback_redirect(open_url=visit)``, with an authorization server that sends everybody back
+    at once, as those of tests do.
+
+    Args:
+        url: That of the authorization server, http or https.
+
+    Raises:
+        OSError: It could not be reached, or refused.
+        ValueError: ``url`` is no http or https URL.
+    """
+    from urllib.request import urlopen
+
+    if not url.startswith(("http://", "https://")):
+        message = "url takes an http or https URL"
+        raise ValueError(message)
+    urlopen(url, timeout=_VISIT_SECONDS).close()  # noqa: S310 - checked above
 
 
 def _bind(port: int, *, is_again: bool) -> socket.socket:

@@ -39,6 +39,9 @@ const MAXIMUM_LISTEN_FAILURES: u32 = 8;
 /// The wait before the first of them, unless the server says otherwise; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest first wait that a server may ask for: a call waits as well, and a `retry` of days
+/// would look like a session that hangs.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How long a stream may go on after its answer, so that its connection can be used again.
 const AFTER_ANSWER: Duration = Duration::from_secs(5);
 /// How long the server may take to hear that the session is over.
@@ -543,8 +546,25 @@ async fn say(heard: &Heard, said: Said) {
 
 /// How long to wait before a stream is opened again for the `count`th time in a row.
 fn wait_before(count: u32, retry: Option<Duration>) -> Duration {
-    let first = retry.unwrap_or(FIRST_WAIT);
+    let first = retry.unwrap_or(FIRST_WAIT).min(LONGEST_RETRY);
     first
         .saturating_mul(2_u32.saturating_pow(count))
         .min(LONGEST_WAIT.max(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_sets_the_first_wait_within_reason() {
+        let short = Duration::from_millis(20);
+        assert_eq!(wait_before(0, None), FIRST_WAIT);
+        assert_eq!(wait_before(2, Some(short)), short * 4);
+        assert_eq!(wait_before(u32::MAX, Some(short)), LONGEST_WAIT);
+        for count in [0, 1, u32::MAX] {
+            let asked = Duration::from_millis(u64::MAX);
+            assert_eq!(wait_before(count, Some(asked)), LONGEST_RETRY);
+        }
+    }
 }

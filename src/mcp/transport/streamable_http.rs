@@ -41,7 +41,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The longest first wait that a server may ask for: a call waits as well, and a `retry` of days
 /// would look like a session that hangs.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// How long a stream may go on after its answer, so that its connection can be used again.
 const AFTER_ANSWER: Duration = Duration::from_secs(5);
 /// How long the server may take to hear that the session is over.

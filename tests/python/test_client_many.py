@@ -133,6 +133,25 @@ async def test_a_child_that_dies_is_started_anew_when_asked_to(diary: Path) -> N
 
 
 @pytest.mark.asyncio
+async def test_the_outcome_of_a_call_is_unknown_when_its_stream_may_not_be_resumed() -> None:
+    def begin(exchange: Exchange) -> None:
+        exchange.stream()
+        exchange.event("", "id: e-1", "retry: 1")
+        exchange.end()
+
+    def listen(exchange: Exchange) -> None:
+        exchange.respond(403 if "last-event-id" in exchange.request.headers else 405)
+
+    with Server(tools__call=begin, GET=listen) as server:
+        async with Client({"s": {"url": server.url, "mode": "legacy"}}) as client:
+            with pytest.raises(ConnectionClosedError, match="its outcome is unknown") as caught:
+                await client.servers["s"].call_tool("pay")
+            assert "status 403" in str(caught.value)
+            assert caught.value.outcome_unknown
+    assert server.names().count("tools/call") == 1
+
+
+@pytest.mark.asyncio
 async def test_a_child_that_dies_stays_down_unless_asked(diary: Path) -> None:
     changes = asyncio.Event()
     async with Client({"s": child(diary)}, on_change=lambda *_: changes.set()) as client:

@@ -181,6 +181,23 @@ async def test_a_broken_stream_is_not_taken_up_for_ever():
             assert await one.send_ping() is not None
 
 
+@pytest.mark.asyncio
+async def test_the_outcome_of_a_call_whose_session_ends_before_it_is_resumed_is_unknown():
+    def begin(exchange):
+        exchange.stream()
+        exchange.event("", "id: e-1", "retry: 1")
+        exchange.end()
+
+    def listen(exchange):
+        exchange.respond(404 if "last-event-id" in exchange.request.headers else 405)
+
+    with Server(tools__call=begin, GET=listen) as server:
+        async with session(server) as one:
+            with pytest.raises(ConnectionClosedError, match="no longer knows this session") as gone:
+                await one.call_tool("any")
+            assert gone.value.outcome_unknown
+
+
 def say(status, body, kind="text/plain", *headers):
     return lambda exchange: exchange.respond(status, body, kind, *headers)
 

@@ -205,11 +205,12 @@ impl Endpoint {
         if is_forgotten {
             let what = self.forgotten();
             if let PostKind::Request { id, .. } = kind {
-                // Refused, so it was not carried out.
+                // What was refused itself was not carried out.
+                let loss = outcome.err().and_then(|failure| failure.loss);
                 let message = format!("{what}, so {name} has no answer");
                 let refused = Undelivered {
                     kind: Some(ErrorKind::ConnectionClosed),
-                    ..Undelivered::lost(Loss::Unsent, message)
+                    ..Undelivered::lost(loss.unwrap_or(Loss::Unsent), message)
                 };
                 say(&heard, Said::Failed(id, refused)).await;
             }
@@ -419,7 +420,11 @@ impl Endpoint {
                             Ok(_) => return Err(failure),
                             // A server that could not be reached may be back soon; a refusal stays.
                             Err(refused) if refused.status.is_some_and(|status| status < 500) => {
-                                return Err(refused);
+                                // The stream was refused, not the request that it answers.
+                                return Err(Undelivered {
+                                    loss: Some(Loss::Broken),
+                                    ..refused
+                                });
                             }
                             Err(_) => {}
                         }

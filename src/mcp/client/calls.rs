@@ -217,7 +217,7 @@ impl Client {
                 let why = listed
                     .err()
                     .map_or(String::new(), |failure| format!(": {failure}"));
-                tracing::warn!(
+                tracing::info!(
                     target: "toolbridge::mcp",
                     "the server does not list the tool {tool:?}, so its structured result is not \
                      checked{why}"

@@ -42,6 +42,9 @@ pub trait Peer: Send + Sync {
     ) -> BoxFuture<'a, Result<RawJson>>;
     /// Sends a notification.
     fn notify<'a>(&'a self, method: &'a str, params: Option<RawJson>) -> BoxFuture<'a, Result<()>>;
+    /// Asks for the notifications that the filter names, and waits until they come no more; that is
+    /// no error where the server ended it and said so.
+    fn listen<'a>(&'a self, filter: &'a RawJson) -> BoxFuture<'a, Result<()>>;
     /// Waits until the connection is gone, whoever ended it; the error says why.
     fn ended(&self) -> BoxFuture<'_, Error>;
     /// Whether it is gone already.
@@ -341,6 +344,33 @@ impl Lasting {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let (peer, _) = self.ready(method, deadline, limit).await?;
         peer.notify(method, params).await
+    }
+
+    /// Asks the connection that there is for the notifications that the filter names, and waits
+    /// until they come no more. It is no call: it neither connects nor keeps a connection from being
+    /// idle.
+    ///
+    /// # Errors
+    /// There is no connection, the server refused, or the notifications were cut off.
+    pub async fn listen(&self, filter: &RawJson) -> Result<()> {
+        let (peer, generation) = {
+            let state = self.state.borrow();
+            (state.peer.clone(), state.generation)
+        };
+        let Some(peer) = peer else {
+            return Err(self.is_lost("subscriptions/listen", self.last_error().as_ref()));
+        };
+        let Err(failure) = peer.listen(filter).await else {
+            return Ok(());
+        };
+        if loss_of(&failure) == Some(Loss::Unsent) {
+            let failure = Arc::new(failure);
+            let order = Order::Unreachable(generation, Arc::clone(&failure));
+            // As for a call.
+            let _ = self.orders.try_send(order);
+            return Err(Error::shared(&failure));
+        }
+        Err(failure)
     }
 
     /// Begins to close the connection for good.

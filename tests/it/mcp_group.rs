@@ -96,6 +96,10 @@ impl Peer for Connection {
         async { Ok(()) }.boxed()
     }
 
+    fn listen<'a>(&'a self, _: &'a RawJson) -> BoxFuture<'a, Result<()>> {
+        unreachable!("a server with a handshake is not asked for its notifications")
+    }
+
     fn ended(&self) -> BoxFuture<'_, Error> {
         async {
             self.1.cancelled().await;
@@ -206,6 +210,16 @@ async fn a_server_that_hangs_is_waited_for_no_longer_than_it_may_take() {
         group.member("hangs").unwrap().lasting().status(),
         Status::Reconnecting
     );
+    group.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_has_failed_by_the_time_when_it_is_not_waited_for_any_more() {
+    let (group, _) = group(&[("hangs", &Scripted::hanging())]);
+    // Waiting begins before the attempt does.
+    group.settled().await;
+    let member = group.member("hangs").unwrap();
+    assert_eq!(member.lasting().status(), Status::Reconnecting);
     group.close().await;
 }
 

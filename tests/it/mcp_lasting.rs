@@ -181,6 +181,10 @@ impl Peer for Connection {
         async { Ok(()) }.boxed()
     }
 
+    fn listen<'a>(&'a self, _: &'a RawJson) -> BoxFuture<'a, Result<()>> {
+        unreachable!("a server with a handshake is not asked for its notifications")
+    }
+
     fn ended(&self) -> BoxFuture<'_, Error> {
         async {
             self.ended.cancelled().await;

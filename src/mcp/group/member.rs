@@ -1,10 +1,9 @@
 //! One server of a group: its connection, its tools, and what it says unasked.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -16,7 +15,7 @@ use crate::mcp::client::Mode;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::connect::Opening;
 use crate::mcp::lasting::{Jitter, Lasting, Reach, Server, Status};
-use crate::mcp::session::{CallOptions, Events, Params, PeerAnswer, PeerError};
+use crate::mcp::session::{Events, PeerAnswer, PeerError};
 
 /// A server of a group.
 #[derive(Debug)]
@@ -24,6 +23,7 @@ pub struct Member {
     config: ServerConfig,
     lasting: Lasting,
     ear: Arc<Ear>,
+    jitter: Jitter,
     kept: Mutex<Option<Kept>>,
     /// Held while the list is read, so that it is read once.
     reading: tokio::sync::Mutex<()>,
@@ -77,17 +77,14 @@ impl Member {
         // Set once, here.
         let _ = ear.on_change.set((name.clone(), Arc::clone(&on_change)));
         let member = Arc::new(Self {
-            lasting: Lasting::start(name, config.endurance.clone(), reach, jitter),
+            lasting: Lasting::start(name, config.endurance.clone(), reach, jitter.clone()),
+            jitter,
             config,
             ear,
             kept: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         });
-        tokio::spawn(watch(
-            Arc::downgrade(&member),
-            member.lasting.changes(),
-            on_change,
-        ));
+        tokio::spawn(watch(Arc::downgrade(&member), on_change));
         member
     }
 
@@ -189,9 +186,9 @@ impl Member {
         listing.lifetime.or((!tells).then_some(Duration::ZERO))
     }
 
-    /// The parameters that ask for the notifications which the server can give; none if it gives
-    /// them unasked, or has none.
-    fn wanted_changes(&self) -> Option<RawJson> {
+    /// The filter that asks for the notifications which the server can give, and what they tell of;
+    /// none if it gives them unasked, or has none.
+    fn wanted_changes(&self) -> Option<(RawJson, Vec<Change>)> {
         #[derive(Deserialize)]
         struct Described {
             #[serde(default)]
@@ -212,36 +209,50 @@ impl Member {
             #[serde(default)]
             list_changed: bool,
         }
+        impl Capabilities {
+            fn is_empty(&self) -> bool {
+                self.tools.is_none() && self.prompts.is_none() && self.resources.is_none()
+            }
+        }
         if self.lasting.has_handshake() {
             return None;
         }
         let described = self.lasting.described()?;
         let Described { capabilities } = serde_json::from_slice(described.as_bytes()).ok()?;
+        // A revision that the caller has fixed is not negotiated, and nothing is known of the server.
+        let is_unknown = capabilities.is_empty();
         let mut filter = serde_json::Map::new();
-        for (key, lists) in [
-            ("toolsListChanged", capabilities.tools),
-            ("promptsListChanged", capabilities.prompts),
-            ("resourcesListChanged", capabilities.resources),
+        let mut wanted = Vec::new();
+        for (key, change, lists) in [
+            ("toolsListChanged", Change::Tools, capabilities.tools),
+            ("promptsListChanged", Change::Prompts, capabilities.prompts),
+            (
+                "resourcesListChanged",
+                Change::Resources,
+                capabilities.resources,
+            ),
         ] {
-            if lists.is_some_and(|lists| lists.list_changed) {
+            if is_unknown || lists.is_some_and(|lists| lists.list_changed) {
                 filter.insert(key.to_owned(), true.into());
+                wanted.push(change);
             }
         }
-        let params = serde_json::json!({ "notifications": filter }).to_string();
-        (!filter.is_empty()).then(|| RawJson::trusted(params))
+        let filter = RawJson::from_serialize(&filter).ok()?;
+        (!wanted.is_empty()).then_some((filter, wanted))
     }
 
     /// Waits until the server is ready with its tools, or has failed its first attempt.
     pub(super) async fn settled(&self) {
-        let settling = async {
-            self.lasting.settled().await;
-            if self.lasting.status() == Status::Ready {
-                // A server without tools, or that is too slow, is reached all the same.
-                let _ = self.listing().await;
-            }
-        };
-        // Its status says what it is by then.
-        let _ = tokio::time::timeout(self.config.endurance.connect_timeout, settling).await;
+        let until = Instant::now().checked_add(self.config.endurance.connect_timeout);
+        // The attempt has a limit of its own; a second one beside it would end before the status is
+        // known.
+        self.lasting.settled().await;
+        if self.lasting.status() == Status::Ready
+            && let Some(until) = until
+        {
+            // A server without tools, or that is too slow, is reached all the same.
+            let _ = tokio::time::timeout_at(until, self.listing()).await;
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -251,57 +262,81 @@ impl Member {
 
 /// Tells of every change of the status, and reads the tools of each new connection: the list says
 /// which calls may be repeated when that connection is lost.
-async fn watch(
-    member: Weak<Member>,
-    mut changes: BoxFuture<'static, Status>,
-    on_change: ChangeListener,
-) {
+async fn watch(member: Weak<Member>, on_change: ChangeListener) {
+    let mut told = (Status::Connecting, 0);
     let mut listened_on = 0;
     loop {
-        changes.await;
         let Some(strong) = member.upgrade() else {
             return;
         };
-        changes = strong.lasting.changes();
-        let status = strong.lasting.status();
-        on_change(strong.name(), Change::Status);
+        let changes = strong.lasting.changes();
+        // A server without a handshake may have been ready before anybody looked.
+        let (status, generation) = (strong.lasting.status(), strong.lasting.generation());
+        if std::mem::replace(&mut told, (status, generation)) != (status, generation) {
+            on_change(strong.name(), Change::Status);
+        }
         match status {
             Status::Closed => return,
             Status::Ready => {
-                let generation = strong.lasting.generation();
                 if std::mem::replace(&mut listened_on, generation) != generation
-                    && let Some(filter) = strong.wanted_changes()
+                    && let Some((filter, wanted)) = strong.wanted_changes()
                 {
-                    tokio::spawn(listen(Arc::clone(&strong), filter));
+                    tokio::spawn(listen(Arc::clone(&strong), generation, filter, wanted));
                 }
                 // As in `settled`.
                 let _ = strong.listing().await;
             }
             _ => {}
         }
+        drop(strong);
+        changes.await;
     }
 }
 
 /// Asks a server without a handshake for its notifications, for as long as that connection holds.
-async fn listen(member: Arc<Member>, filter: RawJson) {
-    let params = Params {
-        object: Some(filter),
-        meta: None,
+async fn listen(member: Arc<Member>, generation: u64, filter: RawJson, wanted: Vec<Change>) {
+    let (lasting, ear) = (&member.lasting, &member.ear);
+    let listening = async {
+        let mut failures = 0;
+        loop {
+            let outcome = lasting.listen(&filter).await;
+            let was_listening = ear.is_listening.swap(false, Ordering::AcqRel);
+            if was_listening {
+                failures = 0;
+                ear.miss(&wanted);
+            } else if !outcome.is_err_and(|failure| is_passing(&failure)) {
+                return;
+            }
+            failures += 1;
+            tokio::time::sleep(member.jitter.wait(&member.config.endurance, failures)).await;
+        }
     };
-    let lasting = &member.lasting;
-    let generation = lasting.generation();
-    let listening = lasting.request("subscriptions/listen", params, CallOptions::default());
     let replaced = async {
-        while lasting.generation() == generation && lasting.status() != Status::Closed {
-            lasting.changes().await;
+        loop {
+            let change = lasting.changes();
+            if lasting.generation() != generation || lasting.status() != Status::Ready {
+                return;
+            }
+            change.await;
         }
     };
     tokio::select! {
         // Without it the lists are kept for as long as the server allows.
-        _ = listening => {}
+        () = listening => {}
         () = replaced => {}
     }
-    member.ear.is_listening.store(false, Ordering::Release);
+    if ear.is_listening.swap(false, Ordering::AcqRel) {
+        ear.miss(&wanted);
+    }
+}
+
+/// Whether the same request may be answered in another way later.
+fn is_passing(failure: &Error) -> bool {
+    let kind = failure.kind();
+    matches!(
+        kind,
+        ErrorKind::ConnectionClosed | ErrorKind::Transport | ErrorKind::McpTimeout
+    )
 }
 
 /// Hears what a server says unasked before whoever else wants to.
@@ -311,7 +346,28 @@ pub(super) struct Ear {
     changes: AtomicU64,
     /// A server without a handshake tells of changes.
     is_listening: AtomicBool,
+    /// What may have changed while it was not listened to.
+    missed: Mutex<Vec<Change>>,
     on_change: OnceLock<(String, ChangeListener)>,
+}
+
+impl Ear {
+    fn missed(&self) -> MutexGuard<'_, Vec<Change>> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server does not tell of changes any more: what was read is stale, and once it tells again,
+    /// it counts as changed.
+    fn miss(&self, wanted: &[Change]) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        *self.missed() = wanted.to_vec();
+    }
+
+    fn tell(&self, change: Change) {
+        if let Some((name, listener)) = self.on_change.get() {
+            listener(name, change);
+        }
+    }
 }
 
 impl std::fmt::Debug for Ear {
@@ -328,6 +384,10 @@ impl Events for Ear {
         let change = match method {
             "notifications/subscriptions/acknowledged" => {
                 self.is_listening.store(true, Ordering::Release);
+                let missed = std::mem::take(&mut *self.missed());
+                for change in missed {
+                    self.tell(change);
+                }
                 return;
             }
             "notifications/tools/list_changed" => Some(Change::Tools),
@@ -341,10 +401,8 @@ impl Events for Ear {
         if let Some(inner) = &self.inner {
             inner.notification(method, params);
         }
-        if let Some(change) = change
-            && let Some((name, listener)) = self.on_change.get()
-        {
-            listener(name, change);
+        if let Some(change) = change {
+            self.tell(change);
         }
     }
 

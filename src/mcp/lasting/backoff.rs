@@ -34,7 +34,7 @@ impl Jitter {
     }
 
     /// The wait before an attempt; `failures` counts those before it, and is at least 1.
-    pub(super) fn wait(&self, endurance: &Endurance, failures: u32) -> Duration {
+    pub(in crate::mcp) fn wait(&self, endurance: &Endurance, failures: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         let longest = endurance
             .first_wait

@@ -1,11 +1,9 @@
 //! A real server as what a lasting connection is made of. Uses `client` and `connect`.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Peer, Reach};
@@ -38,9 +36,8 @@ impl Reach for Server {
             };
             let connected = connect(&self.target, &self.mode, &opening).await?;
             let peer: Arc<dyn Peer> = Arc::new(Connected {
-                client: connected.client,
+                client: Arc::new(connected.client),
                 described: connected.described,
-                repeatable: Mutex::default(),
             });
             Ok(peer)
         }
@@ -53,50 +50,8 @@ impl Reach for Server {
 }
 
 struct Connected {
-    client: Client,
+    client: Arc<Client>,
     described: RawJson,
-    /// The tools that say that a second call of them does no harm.
-    repeatable: Mutex<HashSet<String>>,
-}
-
-impl Connected {
-    /// Reads a page of tools for what it says about repeating.
-    fn hear_tools(&self, page: &RawJson) {
-        #[derive(Deserialize)]
-        struct Page {
-            #[serde(default)]
-            tools: Vec<Listed>,
-        }
-        #[derive(Deserialize)]
-        struct Listed {
-            name: String,
-            #[serde(default)]
-            annotations: Option<Hints>,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(rename_all = "camelCase")]
-        struct Hints {
-            #[serde(default)]
-            read_only_hint: Option<bool>,
-            #[serde(default)]
-            idempotent_hint: Option<bool>,
-        }
-        let Ok(page) = serde_json::from_slice::<Page>(page.as_bytes()) else {
-            return;
-        };
-        let mut repeatable = self
-            .repeatable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for tool in page.tools {
-            let hints = tool.annotations.unwrap_or_default();
-            if hints.read_only_hint == Some(true) || hints.idempotent_hint == Some(true) {
-                repeatable.insert(tool.name);
-            } else {
-                repeatable.remove(&tool.name);
-            }
-        }
-    }
 }
 
 impl Peer for Connected {
@@ -106,18 +61,21 @@ impl Peer for Connected {
         params: Params,
         options: CallOptions,
     ) -> BoxFuture<'a, Result<RawJson>> {
-        async move {
-            let answer = self.client.request(method, params, options).await?;
-            if method == "tools/list" {
-                self.hear_tools(&answer);
-            }
-            Ok(answer)
-        }
-        .boxed()
+        self.client.request(method, params, options).boxed()
     }
 
     fn notify<'a>(&'a self, method: &'a str, params: Option<RawJson>) -> BoxFuture<'a, Result<()>> {
         self.client.notify(method, params).boxed()
+    }
+
+    fn listen<'a>(&'a self, filter: &'a RawJson) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let subscription = self.client.listen(filter, None).await?;
+            // What it says is heard with everything else that the server says unasked.
+            while subscription.next().await?.is_some() {}
+            Ok(())
+        }
+        .boxed()
     }
 
     fn ended(&self) -> BoxFuture<'_, Error> {
@@ -137,11 +95,7 @@ impl Peer for Connected {
     }
 
     fn may_repeat(&self, tool: &str) -> bool {
-        let repeatable = self
-            .repeatable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        repeatable.contains(tool)
+        self.client.catalogue().may_repeat(tool)
     }
 
     fn has_ping(&self) -> bool {

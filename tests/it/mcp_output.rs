@@ -338,6 +338,32 @@ fn no_schema_takes_for_ever() {
     assert!(check_text(&tree.to_string(), &deep).is_ok());
 }
 
+/// Each of them is cheap once, and is asked of every member of a large value.
+#[test]
+fn what_is_cheap_once_is_counted_too() {
+    let members: serde_json::Map<_, _> = (0..2_000).map(|at| (at.to_string(), at.into())).collect();
+    let patterns: serde_json::Map<_, _> = (0..2_000)
+        .map(|at| (format!("^x{at}$"), json!({})))
+        .collect();
+    let items = vec![json!({"a": 1}); 2_000];
+    let required = vec!["a"; 100_000];
+    let types = vec!["string"; 100_000];
+    let all = vec![json!({"properties": {}, "additionalProperties": true}); 2_000];
+    for (schema, content) in [
+        (json!({"patternProperties": patterns}), json!(members)),
+        (json!({"items": {"required": required}}), json!(items)),
+        (
+            json!({"items": {"dependentRequired": {"a": required}}}),
+            json!(items),
+        ),
+        (json!({"contains": {"type": types}}), json!(items)),
+        (json!({"allOf": all}), json!(members)),
+    ] {
+        let error = check(&schema, &content).unwrap_err();
+        assert!(error.to_string().contains("takes too long"), "{error}");
+    }
+}
+
 #[test]
 fn a_megabyte_of_content_is_within_the_limits() {
     let schema = json!({"items": {"$ref": "#/$defs/row"}, "$defs": {"row": {

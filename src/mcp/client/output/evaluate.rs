@@ -167,7 +167,7 @@ impl<'t, 'v> Run<'t, 'v> {
     }
 
     fn matches(&mut self, pattern: &Pattern, text: &str) -> Result<bool, Stop> {
-        self.spend(text.len() / 64)?;
+        self.spend(1 + text.len() / 64)?;
         pattern
             .regex
             .is_match(text)
@@ -182,6 +182,7 @@ impl<'t, 'v> Run<'t, 'v> {
         value: &'v Value,
         seen: &mut Seen,
     ) -> Result<(), Stop> {
+        self.spend(rules.len() / 8)?;
         for rule in rules {
             match (rule, value) {
                 (
@@ -227,6 +228,7 @@ impl<'t, 'v> Run<'t, 'v> {
     fn apply_alone(&mut self, rule: &'t Rule, value: &'v Value) -> Result<(), Stop> {
         match (rule, value) {
             (Rule::Types(types), _) => {
+                self.spend(types.len() / 8)?;
                 if types.iter().any(|kind| is_kind(value, kind)) {
                     return Ok(());
                 }
@@ -363,6 +365,7 @@ impl<'t, 'v> Run<'t, 'v> {
         members: &'v Map<String, Value>,
         seen: &mut Seen,
     ) -> Result<(), Stop> {
+        self.spend(members.len() / 8)?;
         for (name, member) in members {
             let mut is_covered = false;
             if let Some(node) = named.get(name) {
@@ -416,6 +419,9 @@ impl<'t, 'v> Run<'t, 'v> {
                 .find(|name| !members.contains_key(*name))
                 .cloned()
         };
+        if let Rule::Required(names) | Rule::DependentRequired(_, names) = rule {
+            self.spend(names.len() / 8)?;
+        }
         match rule {
             Rule::Required(names) => match missing(names) {
                 Some(name) => Err(self.refuse(

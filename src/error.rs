@@ -29,6 +29,8 @@ pub enum ErrorKind {
     OAuthRegistration,
     /// The structured result of a tool does not fit the schema that the tool declares.
     ToolOutput,
+    /// A server wants input for one call again and again.
+    InputRounds,
     /// The provider could not be reached, or the connection broke.
     Connection,
     /// The provider did not answer in time (no answer, or status 408).

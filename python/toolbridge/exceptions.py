@@ -34,6 +34,7 @@ __all__ = [
     "ContextWindowExceededError",
     "EngineError",
     "ErrorResponse",
+    "InputRequiredRoundsExceededError",
     "InternalServerError",
     "JSONSchemaValidationError",
     "MCPError",
@@ -186,6 +187,15 @@ class TransportError(MCPError):
     """
 
     status_code: int | None = None
+
+
+class InputRequiredRoundsExceededError(MCPError, RuntimeError):
+    """A server wanted input more than ``max_rounds`` times; the official SDK's is a RuntimeError."""
+
+    @property
+    def max_rounds(self) -> int | None:
+        """How often one call may; None if that is not known."""
+        return self.data.get("maxRounds") if isinstance(self.data, dict) else None
 
 
 class ToolOutputError(MCPError, RuntimeError):

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::error::{Error, ErrorKind, Loss};
 use crate::python::convert::from_json;
@@ -21,6 +21,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::OAuthToken => "OAuthTokenError",
         ErrorKind::OAuthRegistration => "OAuthRegistrationError",
         ErrorKind::ToolOutput => "ToolOutputError",
+        ErrorKind::InputRounds => "InputRequiredRoundsExceededError",
         ErrorKind::Connection => "APIConnectionError",
         ErrorKind::Timeout => "Timeout",
         ErrorKind::ResponseValidation => "APIResponseValidationError",
@@ -76,7 +77,10 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         "rpc_code": context.rpc_code,
     }
     if let Some(data) = &context.rpc_data {
-        fields.set_item("rpc_data", from_json(py, data.as_bytes())?)?;
+        // What cannot be read, such as a peer's data of a thousand levels, is shown as it came.
+        let read = from_json(py, data.as_bytes());
+        let read = read.or_else(|_| Ok::<_, PyErr>(PyString::new(py, data).into_any()))?;
+        fields.set_item("rpc_data", read)?;
     }
     if context.loss == Some(Loss::Unsent) {
         fields.set_item("unsent", true)?;

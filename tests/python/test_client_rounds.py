@@ -10,7 +10,7 @@ import pytest
 from servers.http_scripted import PATIENCE, Server
 from servers.sessions import ask, session
 from toolbridge import MCPError, MCPTimeoutError
-from toolbridge.mcp import Client, types
+from toolbridge.mcp import Client, InputRequiredRoundsExceededError, types
 from toolbridge.mcp.client.subscriptions import (
     ListenNotSupportedError,
     PromptsListChanged,
@@ -148,10 +148,30 @@ async def test_a_callback_that_refuses_or_fails_ends_the_call_with_its_error():
 async def test_an_answer_that_cannot_be_followed_is_an_error(result, said):
     with serving(tools__call=wishing(result), tools__list=wishing(wish("state"))) as server:
         async with connect(server, input_required_max_rounds=2) as client:
-            with pytest.raises(MCPError, match=said):
+            with pytest.raises(MCPError, match=said) as failure:
                 await client.call_tool("t")
+            is_endless = isinstance(failure.value, InputRequiredRoundsExceededError)
+            assert is_endless == said.startswith("wanted")
+            assert not is_endless or failure.value.max_rounds == 2
             with pytest.raises(MCPError, match="tools/list with a wish for input"):
                 await client.list_tools()
+
+
+@pytest.mark.asyncio
+async def test_an_error_whose_data_is_too_deep_is_the_error_that_it_is():
+    def refuse(exchange):
+        data = "[" * 2000 + "]" * 2000
+        number = json.dumps(exchange.request.message["id"])
+        error = f'{{"code": 7, "message": "no", "data": {data}}}'
+        text = f'{{"jsonrpc": "2.0", "id": {number}, "error": {error}}}'
+        exchange.respond(200, text, "application/json")
+
+    with serving(tools__call=refuse) as server:
+        async with connect(server) as client:
+            with pytest.raises(MCPError, match="no") as failure:
+                await client.call_tool("t")
+    assert failure.value.code == 7
+    assert failure.value.data.startswith("[[[")
 
 
 def acknowledged(exchange, **notifications):

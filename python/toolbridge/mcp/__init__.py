@@ -6,7 +6,7 @@ Replace ``mcp`` by ``toolbridge.mcp`` in an import and the code goes on working:
 
 from __future__ import annotations
 
-from toolbridge.exceptions import MCPError, McpError
+from toolbridge.exceptions import InputRequiredRoundsExceededError, MCPError, McpError
 from toolbridge.mcp import types
 from toolbridge.mcp.client.client import Client
 from toolbridge.mcp.client.session import ClientSession
@@ -15,6 +15,7 @@ from toolbridge.mcp.client.stdio import StdioServerParameters, stdio_client
 __all__ = [
     "Client",
     "ClientSession",
+    "InputRequiredRoundsExceededError",
     "MCPError",
     "McpError",
     "StdioServerParameters",

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use memchr::memmem;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::era::removed_request;
 use super::fields::members;
@@ -81,10 +81,16 @@ impl Client {
                 )));
             }
             if rounds == self.setup.maximum_rounds {
-                return Err(refusal(format!(
+                let message = format!(
                     "the server wanted input for {method} more than {rounds} times; raise \
                      input_required_max_rounds, or take the wishes with allow_input_required"
-                )));
+                );
+                return Err(
+                    Error::new(ErrorKind::InputRounds, message).map_context(|context| {
+                        context.rpc_code = Some(INTERNAL_ERROR);
+                        context.rpc_data = Some(json!({"maxRounds": rounds}).to_string());
+                    }),
+                );
             }
             rounds += 1;
             let wanted: InputRequired<'_> = serde_json::from_slice(answer.as_bytes())

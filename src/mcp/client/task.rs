@@ -45,6 +45,19 @@ enum Status {
     Cancelled,
 }
 
+impl Status {
+    /// As a server writes it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::InputRequired => "input_required",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// One state of a task, as its server told it.
 #[derive(Debug)]
 struct Task {
@@ -207,7 +220,11 @@ impl Client {
                 return failure;
             }
             // It may have a result later on, and then it has a name to be asked by.
-            let message = format!("{} (task {id:?}, last seen {status:?})", failure.message());
+            let message = format!(
+                "{} (task {id:?}, last seen {})",
+                failure.message(),
+                status.name()
+            );
             Error::new(failure.kind(), message)
                 .with_context(failure.context().clone())
                 .with_source(failure)

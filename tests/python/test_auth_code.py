@@ -444,6 +444,29 @@ async def test_an_authorization_server_that_asks_nobody_is_visited_without_a_bro
 
 
 @pytest.mark.asyncio
+async def test_a_connection_that_a_browser_keeps_in_reserve_does_not_delay_the_flow():
+    import socket
+    from urllib.parse import urlsplit
+
+    redirect = loopback_redirect(path="/back", open_url=lambda _: True)
+    await redirect.redirect_handler("https://as.example/authorize?state=s")
+    address = ("127.0.0.1", urlsplit(redirect.redirect_uri).port)
+    with socket.create_connection(address, PATIENCE) as reserve:
+
+        def come_back():
+            from urllib.request import urlopen
+
+            with urlopen(f"{redirect.redirect_uri}?code=c&state=s", timeout=PATIENCE) as page:
+                return page.read()
+
+        page, came = await asyncio.gather(asyncio.to_thread(come_back), redirect.callback_handler())
+        assert b"Authorized" in page
+        assert came.code == "c"
+        # From Python 3.12 on the end of the server waits for this connection.
+        assert await asyncio.to_thread(reserve.recv, 1) == b""
+
+
+@pytest.mark.asyncio
 async def test_what_else_asks_at_the_port_does_not_end_the_waiting():
     answers = []
 

@@ -49,6 +49,7 @@ class LoopbackRedirect:
         self._server: asyncio.Server | None = None
         self._came_back: asyncio.Future[AuthorizationCodeResult] | None = None
         self._state = ""
+        self._open: set[asyncio.StreamWriter] = set()
         self.redirect_uri = f"http://127.0.0.1:{port}{path}"
 
     async def redirect_handler(self, url: str) -> None:
@@ -98,12 +99,20 @@ class LoopbackRedirect:
         server, self._server, self._came_back = self._server, None, None
         if server is not None:
             server.close()
+            # A browser holds connections open that it asks nothing on, and the end of the server
+            # would wait for them. What was written to the others still goes out.
+            for connection in self._open:
+                connection.close()
             await server.wait_closed()
             with suppress(OAuthFlowError):
                 # For the next flow, which tries again if this fails.
                 self._held.append(_bind(self._port, is_again=True))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            writer.close()
+            return
+        self._open.add(writer)
         try:
             request = (await reader.readline()).decode("latin-1").split()
             while (await reader.readline()).strip():
@@ -122,6 +131,7 @@ class LoopbackRedirect:
             # A browser that gives up, or something that is none.
             pass
         finally:
+            self._open.discard(writer)
             writer.close()
 
     def _take(self, target: str) -> tuple[str, str, str]:

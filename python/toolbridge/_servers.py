@@ -31,6 +31,8 @@ class Http:
 
     def __init__(self, headers: Any = None, auth: Any = None, verify: Any = True) -> None:
         """Keep them."""
+        if headers is not None and not hasattr(headers, "items"):
+            raise type_error("headers", "a dict of str to str, or None", headers)
         self.headers = headers
         self.auth = auth
         self.verify = verify

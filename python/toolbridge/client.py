@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from toolbridge import _toolbridge
 from toolbridge._servers import Http, read_server, read_servers
-from toolbridge.exceptions import ConfigurationError
+from toolbridge.exceptions import ConfigurationError, ConnectionClosedError
 from toolbridge.mcp import types
-from toolbridge.mcp.client._arguments import check_str, read_seconds, type_error
+from toolbridge.mcp.client._arguments import (
+    check_bool,
+    check_str,
+    read_seconds,
+    type_error,
+)
 from toolbridge.mcp.client._callbacks import CallbackQueue
 from toolbridge.mcp.client._engine import Engine
 
@@ -241,6 +246,8 @@ class Client:
         """See the class."""
         if on_change is not None and not callable(on_change):
             raise type_error("on_change", "a function, a coroutine function or None", on_change)
+        if errlog is not ... and errlog is not None and not hasattr(errlog, "write"):
+            raise type_error("errlog", "a text file or None", errlog)
         self._engine_arguments: dict[str, Any] = {
             "read_timeout_seconds": read_timeout_seconds,
             "sampling_callback": sampling_callback,
@@ -266,12 +273,13 @@ class Client:
             check_str("mode", mode)
             self._settings["mode"] = mode
         if restart is not None:
-            self._settings["restart"] = bool(restart)
+            self._settings["restart"] = check_bool("restart", restart)
         self._http = Http(headers, auth, verify)
         self._errlog = errlog
         self._separator = _separator(separator)
         self._on_change_callback = on_change
         self._group: _toolbridge.Group | None = None
+        self._is_closed = False
         self._changes: CallbackQueue | None = None
         self._merged: tuple[int, list[dict[str, Any]]] = (0, [])
         self._entries: dict[str, dict[str, Any]] = {}
@@ -320,6 +328,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close every connection, whatever state it is in; closing twice does nothing."""
+        self._is_closed = self._group is not None
         closing = None if self._group is None else self._group.close()
         if closing is not None:
             await closing
@@ -343,12 +352,14 @@ class Client:
 
         Raises:
             ConfigurationError: An unknown ``format``, or a tool that cannot be described in it.
+            ConnectionClosedError: The client was closed.
             RuntimeError: The client has not been entered.
         """
         if format not in _FORMATS:
             accepted = ", ".join(map(repr, _FORMATS))
             message = f"format takes {accepted}, not {format!r}"
             raise ConfigurationError(message)
+        self._check_open("the tools cannot be listed")
         version, tools = await self._native().tools(self._merged[0])
         if tools is not None:
             self._merged = (version, tools)
@@ -432,7 +443,10 @@ class Client:
 
         Raises:
             ConfigurationError: There is one of that name, or the configuration cannot be used.
+            ConnectionClosedError: The client was closed.
         """
+        # Nobody would close its connection.
+        self._check_open(f"the server {name!r} cannot be added")
         entries = list(read_server(name, server, self._http))
         if not entries:
             message = f"the server {name!r} is switched off by its configuration"
@@ -464,6 +478,11 @@ class Client:
             message = "the client has not been entered; use: async with Client(…) as client"
             raise RuntimeError(message)
         return self._group
+
+    def _check_open(self, what: str) -> None:
+        if self._is_closed:
+            message = f"this Client was closed, so {what}; make a new one"
+            raise ConnectionClosedError(message)
 
     def _native_errlog(self) -> object:
         if self._errlog is None:

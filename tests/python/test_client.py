@@ -7,6 +7,7 @@ import gc
 
 import pytest
 
+import toolbridge
 from servers.http_scripted import PATIENCE, Server
 from servers.sessions import ask, scripted, session
 from toolbridge import MCPError, TransportError
@@ -262,6 +263,13 @@ async def test_what_cannot_be_used_is_named():
         Client(scripted(), headers={"a": "b"})
     with pytest.raises(TypeError, match="server takes a URL, a StdioServerParameters"):
         Client(5)
+    for name in ("terminate_on_close", "validate_output"):
+        with pytest.raises(TypeError, match=f"{name} takes True or False; found str"):
+            Client("http://localhost:9", **{name: "no"})
+    with pytest.raises(TypeError, match="read_stream takes .*; found Client"):
+        await Client(toolbridge.Client()).__aenter__()
+    with pytest.raises(TransportError):
+        await Client("http://127.0.0.1:1", max_sse_event_size=10**30).__aenter__()
     with pytest.raises(ValueError, match="input_required_max_rounds is -1"):
         Client("http://localhost:9", input_required_max_rounds=-1)
     with pytest.raises(RuntimeError, match="not connected"):

@@ -278,6 +278,32 @@ async def test_servers_come_and_go(diary: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_client_that_was_closed_takes_no_more_servers(diary: Path, tmp_path: Path) -> None:
+    async with Client({"a": child(diary)}) as client:
+        pass
+    with pytest.raises(ConnectionClosedError, match=r"server 'b' cannot be added; make a new one"):
+        await client.add_server("b", child(tmp_path / "never"))
+    with pytest.raises(ConnectionClosedError, match="this Client was closed"):
+        await client.list_tools()
+    assert list(client.servers) == ["a"]
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"restart": "no"}, "restart takes True or False; found str"),
+        ({"headers": 5}, "headers takes a dict of str to str, or None; found int"),
+        ({"errlog": "a file"}, "errlog takes a text file or None; found str"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError) as failure:
+        Client({"a": "http://127.0.0.1:1/mcp"}, **arguments)
+    assert str(failure.value) == said
+
+
+@pytest.mark.asyncio
 async def test_a_tool_that_is_not_allowed_is_neither_listed_nor_called(diary: Path) -> None:
     servers = {"s": described(diary, allowed_tools=["echo", "pid"], disallowed_tools=["pid"])}
     async with Client(servers) as client:

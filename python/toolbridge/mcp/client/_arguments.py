@@ -66,6 +66,13 @@ def check_str(name: str, value: object) -> None:
         raise type_error(name, "a str", value)
 
 
+def check_bool(name: str, value: object) -> bool:
+    """Take True or False: a text such as "no" would count as True."""
+    if not isinstance(value, bool):
+        raise type_error(name, "True or False", value)
+    return value
+
+
 def check_number(name: str, value: object) -> None:
     """Take an int or a float; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

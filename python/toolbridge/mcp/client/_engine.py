@@ -9,7 +9,13 @@ from weakref import ref
 from toolbridge import _toolbridge
 from toolbridge.exceptions import ConnectionClosedError, MCPError
 from toolbridge.mcp import types
-from toolbridge.mcp.client._arguments import check_object, check_str, read_seconds, type_error
+from toolbridge.mcp.client._arguments import (
+    check_bool,
+    check_object,
+    check_str,
+    read_seconds,
+    type_error,
+)
 from toolbridge.mcp.client._callbacks import CallbackQueue, callback_context
 from toolbridge.mcp.client._verbs import Verbs
 from toolbridge.objects import Object
@@ -127,7 +133,7 @@ class Engine(Verbs):
         self._sampling_capabilities = sampling_capabilities
         self._log_level = log_level
         self._maximum_rounds = rounds
-        self._validate_output = bool(validate_output)
+        self._validate_output = check_bool("validate_output", validate_output)
         self._cache = cache
         self._patience = _DEFAULT_DISCOVER_TIMEOUT if patience is None else patience
         self._session: _Native | None = None

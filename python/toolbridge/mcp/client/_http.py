@@ -84,7 +84,8 @@ class HttpArguments:
         self.cert = cert
         self.proxy = None if proxy is None else str(proxy)
         self.uds = uds
-        self.maximum = size
+        # More than any machine has.
+        self.maximum = min(size, sys.maxsize)
         self.add_auth("auth", auth)
 
     def add_auth(self, name: str, auth: object) -> None:

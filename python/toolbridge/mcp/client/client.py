@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from toolbridge.exceptions import ConfigurationError, ConnectionClosedError
 from toolbridge.mcp import types
-from toolbridge.mcp.client._arguments import check_object, stream_error, type_error
+from toolbridge.mcp.client._arguments import (
+    check_bool,
+    check_object,
+    stream_error,
+    type_error,
+)
 from toolbridge.mcp.client._engine import DEFAULT_MAXIMUM_ROUNDS
 from toolbridge.mcp.client._streams import TransportStream
 from toolbridge.mcp.client._verbs import Verbs
@@ -133,7 +138,7 @@ class Client(Verbs):
         self._is_url = _is_url(server)
         self._is_stdio = hasattr(server, "command")
         self._mode = mode
-        self._terminate_on_close = bool(terminate_on_close)
+        self._terminate_on_close = check_bool("terminate_on_close", terminate_on_close)
         self._prior_discover = prior_discover
         self._made = ClientSession._unopened(
             read_timeout_seconds=read_timeout_seconds,
@@ -196,6 +201,9 @@ class Client(Verbs):
 
     async def _enter_transport(self, mode: str) -> None:
         streams = await self._transport.__aenter__()
+        if not isinstance(streams, tuple):
+            # Another context manager; `toolbridge.Client` takes many servers.
+            raise stream_error("read_stream", streams)
         for name, stream in zip(("read_stream", "write_stream"), streams, strict=False):
             if not isinstance(stream, TransportStream):
                 raise stream_error(name, stream)

@@ -9,6 +9,7 @@ itself is the native module's; this file holds the signatures.
 from __future__ import annotations
 
 from toolbridge import _toolbridge
+from toolbridge.mcp.client._arguments import check_bool
 from toolbridge.mcp.client._http import (
     DEFAULT_MAXIMUM_MESSAGE_BYTES,
     HttpArguments,
@@ -39,7 +40,7 @@ class _StreamableHttp(HttpTransport):
         terminate_on_close: bool,
     ) -> None:
         super().__init__(arguments, factory, auth)
-        self._terminate_on_close = bool(terminate_on_close)
+        self._terminate_on_close = check_bool("terminate_on_close", terminate_on_close)
 
     async def _open(self) -> _toolbridge.Connection:
         await self._prepare()

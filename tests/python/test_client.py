@@ -79,6 +79,8 @@ async def test_a_field_of_the_caller_stays_and_the_log_level_goes_with_each_requ
 async def test_a_call_that_is_given_up_is_cancelled_on_stdio():
     async with client("--modern") as one:
         held = asyncio.ensure_future(one.call_tool("silent"))
+        # The task begins, and then the answer to the echo says that its request has arrived.
+        await asyncio.sleep(0)
         await one.call_tool("echo")
         held.cancel()
         (cancelled,) = await ask(one, "wait_for", method="notifications/cancelled")

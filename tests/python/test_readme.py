@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-LINES = 135
+LINES = 138
 SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 # What each snippet prints, in the order of the document.
 PRINTED = [

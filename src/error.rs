@@ -1,9 +1,13 @@
-//! The one error type of the crate. Owns [`Error`], [`ErrorKind`] and [`ErrorContext`]; no Python
+//! The one error type of the crate. Owns [`Error`], [`ErrorKind`], [`ErrorContext`] and [`nearest`]; no Python
 //! in it. `src/python/error.rs` maps the kinds to the Python exception classes.
+
+mod nearest;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use nearest::nearest;
 
 /// What went wrong, in the terms in which a caller reacts to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,15 +4,17 @@
 //! | module | owns | may use |
 //! |---|---|---|
 //! | [`error`] | the one error type and its kinds | nothing of this crate |
+//! | [`document`] | a configuration file as a tree whose values know their lines | `error` |
 //! | [`json`] | JSON text that is passed on as it came | `error` |
 //! | [`tools`] | MCP tool <-> provider tool, tool calls, names of many servers' tools; pure | `json`, `error` |
-//! | [`mcp`] | sessions, transports, authorization, connections that last, groups of servers | `tools`, `json`, `error` |
+//! | [`mcp`] | sessions, transports, authorization, connections that last, groups of servers | `document`, `tools`, `json`, `error` |
 //! | [`llm`] | the completion call: providers, streams, retries | `tools`, `json`, `error` |
 //! | [`runtime`] | the tokio runtime of the process | `error` |
 //! | `python` | the only code that knows Python | all of the above |
 //!
 //! `mcp` and `llm` never name each other; `runtime` is used by `python` alone.
 
+pub mod document;
 pub mod error;
 pub mod json;
 pub mod llm;

@@ -2,8 +2,6 @@
 //! of a desktop client, the `mcp_servers` of a gateway, one by one. Uses `tools`, `json`, `error`.
 
 mod desktop;
-mod document;
-mod fields;
 mod gateway;
 mod server;
 mod stdio;
@@ -12,13 +10,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::document::fields::Spelling;
+use crate::document::{Data, Node, Place};
 use crate::error::Result;
-use document::{Data, Node, Place};
 
-use fields::Spelling;
-
-pub use document::Document;
-pub use fields::Lookup;
+pub use crate::document::Document;
+pub use crate::document::fields::Lookup;
 pub use gateway::header;
 pub use server::{Endurance, HttpKind, ServerConfig, Target};
 pub use stdio::{INHERITED_VARIABLES, StdioServerParameters};

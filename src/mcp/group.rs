@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::json::RawJson;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::connect::Opening;
 use crate::mcp::lasting::{Jitter, Reach};
-use crate::tools::names::nearest;
 use crate::tools::{Separator, ToolNames};
 use listing::Listing;
 

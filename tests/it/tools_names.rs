@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
-use toolbridge::tools::names::{MAXIMUM_NAME, nearest};
+use toolbridge::error::nearest;
+use toolbridge::tools::names::MAXIMUM_NAME;
 use toolbridge::tools::{Separator, ToolNames};
 
 type Catalogue = Vec<(String, Vec<String>)>;

@@ -19,7 +19,7 @@ LAYERS = (
     ("llm", "mcp"),
     ("tools",),
     ("schema",),
-    ("json",),
+    ("document", "json"),
     ("error",),
 )
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}

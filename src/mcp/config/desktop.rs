@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::document::{Data, Node, Place};
-use super::fields::{Fields, Lookup, Spelling};
 use super::server::{Endurance, HttpKind, ServerConfig, Target};
 use super::{Loaded, StdioServerParameters};
+use crate::document::fields::{Fields, Lookup, Spelling};
+use crate::document::{Data, Node, Place};
 use crate::error::Result;
 use crate::mcp::HttpSettings;
 

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use super::desktop::{common, maximum_message_bytes};
-use super::document::{Data, Node, Place};
-use super::fields::{Fields, Lookup, Spelling};
 use super::server::{HttpKind, ServerConfig, Target};
 use super::{Loaded, StdioServerParameters};
+use crate::document::fields::{Fields, Lookup, Spelling};
+use crate::document::{Data, Node, Place};
 use crate::error::Result;
 use crate::mcp::HttpSettings;
 

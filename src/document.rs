@@ -1,6 +1,8 @@
 //! A configuration as a tree in which every value knows its line, whichever form it was written in:
 //! JSON (with the comments that editors allow), YAML, or an object of the caller. Owns [`Document`]
-//! and [`Place`]; uses `error` and `json`.
+//! and `Place`; uses `error` alone.
+
+pub(crate) mod fields;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,14 +23,14 @@ const MAXIMUM_DEPTH: usize = 64;
 
 /// A value of a configuration, with the line that it begins on if it comes from a file.
 #[derive(Clone)]
-pub(super) struct Node {
-    pub(super) line: Option<usize>,
-    pub(super) data: Data,
+pub(crate) struct Node {
+    pub(crate) line: Option<usize>,
+    pub(crate) data: Data,
 }
 
 /// What a value is.
 #[derive(Clone)]
-pub(super) enum Data {
+pub(crate) enum Data {
     Null,
     Boolean(bool),
     /// As it was written.
@@ -39,7 +41,7 @@ pub(super) enum Data {
 }
 
 impl Node {
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Data::Object(members) = &self.data else {
             return None;
         };
@@ -50,7 +52,7 @@ impl Node {
     }
 
     /// What an error says was found: the kind alone, for the value may be a secret.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match &self.data {
             Data::Null => "null",
             Data::Boolean(_) => "a boolean",
@@ -144,7 +146,7 @@ fn merge(own: &mut Vec<(String, Node)>, merged: Vec<Node>) {
 
 /// Where a value stands: the file, the keys that lead to it, the line.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     file: Option<Arc<Path>>,
     keys: String,
     line: Option<usize>,
@@ -169,7 +171,7 @@ impl fmt::Display for Place {
 
 impl Place {
     /// The place of a value at this place, by its key.
-    pub(super) fn key(&self, key: &str, node: &Node) -> Self {
+    pub(crate) fn key(&self, key: &str, node: &Node) -> Self {
         let is_plain = key
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -183,7 +185,7 @@ impl Place {
     }
 
     /// The place of an element of the list at this place.
-    pub(super) fn element(&self, index: usize, node: &Node) -> Self {
+    pub(crate) fn element(&self, index: usize, node: &Node) -> Self {
         self.at(format!("{}[{index}]", self.keys), node)
     }
 
@@ -196,12 +198,12 @@ impl Place {
     }
 
     /// The folder of the file.
-    pub(super) fn folder(&self) -> Option<&Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         self.file.as_deref()?.parent()
     }
 
     /// The error of this place.
-    pub(super) fn error(&self, problem: &str) -> Error {
+    pub(crate) fn error(&self, problem: &str) -> Error {
         Error::new(ErrorKind::Configuration, format!("{self} {problem}"))
             .map_context(|context| context.param = Some(self.keys.clone()))
     }
@@ -210,8 +212,8 @@ impl Place {
 /// A whole configuration.
 #[derive(Clone)]
 pub struct Document {
-    pub(super) root: Node,
-    pub(super) place: Place,
+    pub(crate) root: Node,
+    pub(crate) place: Place,
 }
 
 impl fmt::Debug for Document {

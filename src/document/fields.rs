@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::document::{Data, Node, Place};
-use crate::error::Result;
-use crate::tools::names::nearest;
+use super::{Data, Node, Place};
+use crate::error::{Result, nearest};
 
 /// Where the values of variables come from.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// How references to variables are written in the texts of a configuration.
 #[derive(Clone, Copy)]
-pub(super) enum Spelling {
+pub(crate) enum Spelling {
     /// Not at all.
     None,
     /// `${NAME}`, `${NAME:-default}`, `${env:NAME}`, `${workspaceFolder}`, `${userHome}`.
@@ -23,16 +22,16 @@ pub(super) enum Spelling {
 }
 
 /// An object, read key by key.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     members: &'a [(String, Node)],
-    pub(super) place: Place,
+    pub(crate) place: Place,
     variables: Lookup<'a>,
     spelling: Spelling,
     asked: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         node: &'a Node,
         place: Place,
         variables: Lookup<'a>,
@@ -52,7 +51,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of the first of several spellings of a key; null is absent.
-    pub(super) fn find(&mut self, keys: &[&'static str]) -> Option<(Place, &'a Node)> {
+    pub(crate) fn find(&mut self, keys: &[&'static str]) -> Option<(Place, &'a Node)> {
         self.asked.extend_from_slice(keys);
         keys.iter().find_map(|key| {
             let (_, node) = self.members.iter().find(|(name, _)| name == key)?;
@@ -61,7 +60,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text, its variables replaced.
-    pub(super) fn text(&mut self, keys: &[&'static str]) -> Result<Option<String>> {
+    pub(crate) fn text(&mut self, keys: &[&'static str]) -> Result<Option<String>> {
         let Some((place, node)) = self.find(keys) else {
             return Ok(None);
         };
@@ -76,7 +75,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts.
-    pub(super) fn texts(&mut self, keys: &[&'static str]) -> Result<Option<Vec<String>>> {
+    pub(crate) fn texts(&mut self, keys: &[&'static str]) -> Result<Option<Vec<String>>> {
         let Some((place, node)) = self.find(keys) else {
             return Ok(None);
         };
@@ -91,7 +90,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An object of texts; numbers and booleans are the texts that they are written as.
-    pub(super) fn map(&mut self, keys: &[&'static str]) -> Result<BTreeMap<String, String>> {
+    pub(crate) fn map(&mut self, keys: &[&'static str]) -> Result<BTreeMap<String, String>> {
         let Some((place, node)) = self.find(keys) else {
             return Ok(BTreeMap::new());
         };
@@ -111,7 +110,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A boolean.
-    pub(super) fn boolean(&mut self, keys: &[&'static str]) -> Result<Option<bool>> {
+    pub(crate) fn boolean(&mut self, keys: &[&'static str]) -> Result<Option<bool>> {
         let Some((place, node)) = self.find(keys) else {
             return Ok(None);
         };
@@ -128,7 +127,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A number of seconds above zero.
-    pub(super) fn seconds(&mut self, keys: &[&'static str]) -> Result<Option<Duration>> {
+    pub(crate) fn seconds(&mut self, keys: &[&'static str]) -> Result<Option<Duration>> {
         let Some((place, node)) = self.find(keys) else {
             return Ok(None);
         };
@@ -157,7 +156,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A number of seconds above zero, or false for never.
-    pub(super) fn seconds_or_never(
+    pub(crate) fn seconds_or_never(
         &mut self,
         keys: &[&'static str],
         default: Option<Duration>,
@@ -171,7 +170,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number above zero.
-    pub(super) fn count(&mut self, keys: &[&'static str]) -> Result<Option<u64>> {
+    pub(crate) fn count(&mut self, keys: &[&'static str]) -> Result<Option<u64>> {
         let Some((place, node)) = self.find(keys) else {
             return Ok(None);
         };
@@ -187,7 +186,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Says what nobody asked for: a slip of the pen is an error, anything else a notice.
-    pub(super) fn finish(self, ignored: &[&str]) -> Result<Vec<String>> {
+    pub(crate) fn finish(self, ignored: &[&str]) -> Result<Vec<String>> {
         let mut notices = Vec::new();
         for (key, node) in self.members {
             if self.asked.contains(&key.as_str()) || ignored.contains(&key.as_str()) {
@@ -207,7 +206,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Replaces the references to variables in a text.
-    pub(super) fn expanded(&self, place: &Place, text: &str) -> Result<String> {
+    pub(crate) fn expanded(&self, place: &Place, text: &str) -> Result<String> {
         match self.spelling {
             Spelling::None => Ok(text.to_owned()),
             Spelling::OsEnviron => match text.strip_prefix("os.environ/") {

@@ -14,8 +14,10 @@
 //!
 //! `mcp` and `llm` never name each other; `runtime` is used by `python` alone.
 
+pub mod cli;
 pub mod document;
 pub mod error;
+pub mod gateway;
 pub mod json;
 pub mod llm;
 pub mod mcp;

@@ -1,0 +1,172 @@
+//! JSON-RPC as clients write it, read without decoding what is passed on. Pure.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind};
+use crate::json::RawJson;
+
+pub(super) const PARSE_ERROR: i64 = -32_700;
+pub(super) const INVALID_REQUEST: i64 = -32_600;
+pub(super) const METHOD_NOT_FOUND: i64 = -32_601;
+pub(super) const INVALID_PARAMS: i64 = -32_602;
+pub(super) const INTERNAL_ERROR: i64 = -32_603;
+
+/// One message of a client.
+#[derive(Debug)]
+pub(super) enum Message {
+    Request(Request),
+    Notification {
+        method: String,
+        params: Option<RawJson>,
+    },
+    /// The answer to a request that was sent to the client.
+    Answer {
+        id: RawJson,
+        outcome: Result<RawJson, RawJson>,
+    },
+}
+
+/// A request of a client.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// As the client wrote it.
+    pub(super) id: RawJson,
+    pub(super) method: String,
+    pub(super) params: Option<RawJson>,
+}
+
+/// The error object of an answer, as it goes over the wire.
+#[derive(Debug, Clone)]
+pub(super) struct RpcError(pub(super) RawJson);
+
+impl RpcError {
+    pub(super) fn new(code: i64, message: impl Into<String>) -> Self {
+        let text = serde_json::json!({"code": code, "message": message.into()}).to_string();
+        Self(RawJson::trusted(text))
+    }
+}
+
+impl From<Error> for RpcError {
+    /// What a server answered goes on as it came.
+    fn from(error: Error) -> Self {
+        let context = error.context();
+        if error.kind() == ErrorKind::Mcp
+            && let Some(body) = &context.body
+            && let Ok(raw) = RawJson::parse(body.clone())
+        {
+            return Self(raw);
+        }
+        let code = match error.kind() {
+            ErrorKind::Mcp => context.rpc_code.unwrap_or(INTERNAL_ERROR),
+            ErrorKind::Configuration => INVALID_PARAMS,
+            _ => INTERNAL_ERROR,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(default)]
+    jsonrpc: Option<String>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Reads one message.
+pub(super) fn read(text: &Bytes) -> Result<Message, RpcError> {
+    let slice = |raw: &RawValue| RawJson::trusted(text.slice_ref(raw.get().as_bytes()));
+    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|failure| {
+        if failure.is_data() {
+            RpcError::new(INVALID_REQUEST, format!("no JSON-RPC message: {failure}"))
+        } else {
+            RpcError::new(PARSE_ERROR, format!("not JSON: {failure}"))
+        }
+    })?;
+    if envelope.jsonrpc.as_deref() != Some("2.0") {
+        return Err(RpcError::new(INVALID_REQUEST, "jsonrpc is not \"2.0\""));
+    }
+    let id = envelope.id.filter(|id| id.get() != "null");
+    if id.is_some_and(|id| {
+        !id.get()
+            .starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+    }) {
+        return Err(RpcError::new(
+            INVALID_REQUEST,
+            "id is neither a text nor a number",
+        ));
+    }
+    match (envelope.method, id) {
+        (Some(method), Some(id)) => Ok(Message::Request(Request {
+            id: slice(id),
+            method,
+            params: envelope.params.map(slice),
+        })),
+        (Some(method), None) => Ok(Message::Notification {
+            method,
+            params: envelope.params.map(slice),
+        }),
+        (None, Some(id)) => match (envelope.result, envelope.error) {
+            (Some(result), None) => Ok(Message::Answer {
+                id: slice(id),
+                outcome: Ok(slice(result)),
+            }),
+            (None, Some(error)) => Ok(Message::Answer {
+                id: slice(id),
+                outcome: Err(slice(error)),
+            }),
+            _ => Err(RpcError::new(
+                INVALID_REQUEST,
+                "an answer has either a result or an error",
+            )),
+        },
+        (None, None) => Err(RpcError::new(INVALID_REQUEST, "neither a method nor an id")),
+    }
+}
+
+/// The text of the answer to a request.
+pub(super) fn answer(id: &RawJson, outcome: &Result<RawJson, RpcError>) -> Bytes {
+    let (key, value) = match outcome {
+        Ok(result) => (&b",\"result\":"[..], result),
+        Err(RpcError(error)) => (&b",\"error\":"[..], error),
+    };
+    let mut text = Vec::with_capacity(48 + id.as_bytes().len() + value.as_bytes().len());
+    text.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    text.extend_from_slice(id.as_bytes());
+    text.extend_from_slice(key);
+    text.extend_from_slice(value.as_bytes());
+    text.push(b'}');
+    text.into()
+}
+
+/// The text of an error that answers no request.
+pub(super) fn refusal(error: RpcError) -> Bytes {
+    answer(&RawJson::trusted("null"), &Err(error))
+}
+
+/// The text of a notification, or of a request if it has an id.
+pub(super) fn unasked(id: Option<u64>, method: &str, params: Option<&RawJson>) -> Bytes {
+    let mut text = Vec::with_capacity(64 + method.len());
+    text.extend_from_slice(b"{\"jsonrpc\":\"2.0\"");
+    if let Some(id) = id {
+        text.extend_from_slice(format!(",\"id\":{id}").as_bytes());
+    }
+    text.extend_from_slice(b",\"method\":");
+    text.extend_from_slice(serde_json::Value::from(method).to_string().as_bytes());
+    if let Some(params) = params {
+        text.extend_from_slice(b",\"params\":");
+        text.extend_from_slice(params.as_bytes());
+    }
+    text.push(b'}');
+    text.into()
+}

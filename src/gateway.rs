@@ -21,7 +21,9 @@ mod router;
 mod server;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use axum::extract::FromRef;
 
 use crate::error::Result;
 use access::Access;
@@ -30,19 +32,49 @@ use llm::Models;
 use mcp::Endpoint;
 use server::Server;
 
-/// What every request is served with.
+/// What a request is served with, from its first byte to its last: another configuration makes
+/// another one, and a request keeps the one that it began with.
 #[derive(Debug)]
 struct Shared {
     access: Access,
     models: Models,
-    mcp: Endpoint,
+    /// Outlives configurations, for clients do.
+    mcp: Arc<Endpoint>,
+}
+
+/// What the next request is served with. Handlers take a `State<Arc<Shared>>` out of it.
+#[derive(Debug, Clone)]
+struct Current(Arc<RwLock<Arc<Shared>>>);
+
+impl Current {
+    fn new(shared: Shared) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(shared))))
+    }
+
+    fn get(&self) -> Arc<Shared> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, shared: Shared) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shared);
+    }
+}
+
+impl FromRef<Current> for Arc<Shared> {
+    fn from_ref(current: &Current) -> Self {
+        current.get()
+    }
 }
 
 /// A gateway that serves. Dropping it ends it without waiting for what is in flight.
 #[derive(Debug)]
 pub struct Gateway {
     server: Server,
-    shared: Arc<Shared>,
+    current: Current,
+    /// Where it was asked to listen.
+    host: String,
+    /// Held while a configuration takes the place of another.
+    reloading: Mutex<()>,
 }
 
 impl Gateway {
@@ -53,13 +85,41 @@ impl Gateway {
     /// The configuration cannot be used, or the address cannot be listened on.
     pub async fn start(config: Config, host: &str, port: u16) -> Result<Self> {
         let access = Access::new(&config.access, host)?;
-        let shared = Arc::new(Shared {
+        let current = Current::new(Shared {
             access,
-            models: Models::new(config.models),
-            mcp: Endpoint::new(config.servers)?,
+            models: Models::new(config.models, config.router),
+            mcp: Arc::new(Endpoint::new(config.servers)?),
         });
-        let server = Server::start(host, port, router::router(Arc::clone(&shared))).await?;
-        Ok(Self { server, shared })
+        let server = Server::start(host, port, router::router(current.clone())).await?;
+        Ok(Self {
+            server,
+            current,
+            host: host.to_owned(),
+            reloading: Mutex::default(),
+        })
+    }
+
+    /// Serves by another configuration from the next request on. What is in flight ends by the old
+    /// one, and servers that did not change keep their connections. Must be called inside the runtime.
+    ///
+    /// # Errors
+    /// The configuration cannot be used; the old one stays in force then.
+    pub fn reload(&self, config: Config) -> Result<()> {
+        let _alone = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let access = Access::new(&config.access, &self.host)?;
+        let shared = self.current.get();
+        let models = shared.models.reloaded(config.models, config.router);
+        // The last thing that can fail, for it is in force at once.
+        shared.mcp.reload(config.servers)?;
+        self.current.set(Shared {
+            access,
+            models,
+            mcp: Arc::clone(&shared.mcp),
+        });
+        Ok(())
     }
 
     /// Where it listens.
@@ -71,6 +131,6 @@ impl Gateway {
     /// servers.
     pub async fn stop(&self) {
         self.server.stop().await;
-        self.shared.mcp.close().await;
+        self.current.get().mcp.close().await;
     }
 }

@@ -12,6 +12,7 @@
 //! | [`stream`] | server-sent events out of bytes |
 //! | [`chat_stream`] | a running stream: buffering, back-pressure, how it ended |
 //! | [`client`] | the connection pool and the calls |
+//! | [`router`] | several deployments behind one name of a model |
 
 pub mod answer;
 pub mod chat_stream;
@@ -20,4 +21,5 @@ pub mod failure;
 pub mod model_id;
 pub mod provider;
 pub mod retry;
+pub mod router;
 pub mod stream;

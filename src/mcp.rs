@@ -18,7 +18,9 @@ mod wire;
 
 pub use auth::Authorizer;
 pub use client::{Agreed, Change, Client, Era, Mode, Profile, Setup, Subscription};
-pub use config::{Endurance, HttpKind, Loaded, ServerConfig, StdioServerParameters, Target};
+pub use config::{
+    Endurance, HttpKind, Loaded, Policy, ServerConfig, StdioServerParameters, Target,
+};
 pub use connect::{Connected, Opening, connect};
 pub use connection::{Connection, Terminate};
 pub use group::{Group, Member, Merged};

@@ -1,6 +1,7 @@
 //! The configuration file of a gateway: LiteLLM's `config.yaml`. Owns [`Config`]; uses `document`,
 //! `mcp::config` and `llm`.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::document::fields::{Fields, Lookup, Spelling};
@@ -8,13 +9,16 @@ use crate::document::{Data, Document, Node, Place};
 use crate::error::Result;
 use crate::llm::model_id::ModelId;
 use crate::llm::provider::{Endpoint, Settings};
+use crate::llm::router::{Deployment, RouterSettings};
 use crate::mcp::{Loaded, ServerConfig};
 
 /// Everything that a configuration file says.
 #[derive(Debug, Default)]
 pub struct Config {
-    /// The models, in the order of the file.
-    pub models: Vec<ModelConfig>,
+    /// The deployments of the models, in the order of the file.
+    pub models: Vec<Deployment>,
+    /// How one of several deployments is chosen.
+    pub router: RouterSettings,
     /// The MCP servers, in the order of the file.
     pub servers: Vec<ServerConfig>,
     /// Who may call.
@@ -23,30 +27,49 @@ pub struct Config {
     pub notices: Vec<String>,
 }
 
-/// One entry of `model_list`: a deployment that serves a model.
-#[derive(Debug, Clone)]
-pub struct ModelConfig {
-    /// What callers ask for.
-    pub name: String,
-    /// The model at its provider.
-    pub model: ModelId,
-    /// Where it is, with its key.
-    pub endpoint: Endpoint,
-}
-
-/// `general_settings`, as far as it says who may call.
-#[derive(Default)]
+/// Who may call.
+#[derive(Default, Clone)]
 pub struct AccessConfig {
     /// The key that may do everything; without one everybody may.
     pub master_key: Option<String>,
+    /// Further keys, each with what it may use.
+    pub keys: Vec<KeyConfig>,
 }
 
-impl std::fmt::Debug for AccessConfig {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for AccessConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("AccessConfig")
             .field("master_key", &self.master_key.is_some())
+            .field("keys", &self.keys)
             .finish()
+    }
+}
+
+/// A key beside the master key. What is None it may use without limit; an empty list lets it use
+/// nothing.
+#[derive(Clone)]
+pub struct KeyConfig {
+    /// What it is called in logs and metrics.
+    pub name: String,
+    /// The SHA-256 of the key.
+    pub digest: [u8; 32],
+    /// MCP servers, by name or alias.
+    pub servers: Option<Vec<String>>,
+    /// Access groups of MCP servers; what they name is usable beside `servers`.
+    pub access_groups: Option<Vec<String>>,
+    /// Tools, as `server-tool` or by their own name.
+    pub tools: Option<Vec<String>>,
+    /// Models, by the names of `model_list`.
+    pub models: Option<Vec<String>>,
+}
+
+impl fmt::Debug for KeyConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeyConfig")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +114,7 @@ impl Config {
     }
 }
 
-fn models(list: &Node, place: &Place, variables: Lookup<'_>) -> Result<Vec<ModelConfig>> {
+fn models(list: &Node, place: &Place, variables: Lookup<'_>) -> Result<Vec<Deployment>> {
     let Data::List(entries) = &list.data else {
         return Err(place.error(&format!("is {}; it takes a list of models", list.kind())));
     };
@@ -101,7 +124,7 @@ fn models(list: &Node, place: &Place, variables: Lookup<'_>) -> Result<Vec<Model
         .collect()
 }
 
-fn model(entry: &Node, place: Place, variables: Lookup<'_>) -> Result<ModelConfig> {
+fn model(entry: &Node, place: Place, variables: Lookup<'_>) -> Result<Deployment> {
     let mut fields = Fields::new(entry, place, variables, Spelling::OsEnviron)?;
     let needs = |place: &Place, key: &str| place.error(&format!("has no {key}"));
     let name = fields.text(&["model_name"])?;
@@ -119,9 +142,5 @@ fn model(entry: &Node, place: Place, variables: Lookup<'_>) -> Result<ModelConfi
     };
     let model = ModelId::resolve(&given, None, settings.api_base.is_some())?;
     let endpoint = Endpoint::resolve(&model, &settings, variables)?;
-    Ok(ModelConfig {
-        name,
-        model,
-        endpoint,
-    })
+    Ok(Deployment::new(name, model, endpoint))
 }

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Shared;
-use super::config::ModelConfig;
 use super::failure::Failure;
 use crate::llm::client::{ChatClient, ChatRequest, Limits, StreamedAnswer, Trust};
 use crate::llm::retry::DEFAULT_MAX_RETRIES;
+use crate::llm::router::{Deployment, RouterSettings};
 
 /// The largest request.
 const MAXIMUM_BODY_BYTES: usize = 64 << 20;
@@ -24,8 +24,8 @@ const MAXIMUM_BODY_BYTES: usize = 64 << 20;
 /// The models of the configuration.
 #[derive(Debug)]
 pub(super) struct Models {
-    deployments: Vec<ModelConfig>,
-    client: ChatClient,
+    deployments: Vec<Deployment>,
+    client: Arc<ChatClient>,
 }
 
 /// What a request says that is acted on.
@@ -38,14 +38,22 @@ struct Asked<'a> {
 }
 
 impl Models {
-    pub(super) fn new(deployments: Vec<ModelConfig>) -> Self {
+    pub(super) fn new(deployments: Vec<Deployment>, _settings: RouterSettings) -> Self {
         Self {
             deployments,
-            client: ChatClient::default(),
+            client: Arc::default(),
         }
     }
 
-    fn find(&self, name: &str) -> Result<&ModelConfig, Failure> {
+    /// Those of another configuration, over the same connections.
+    pub(super) fn reloaded(&self, deployments: Vec<Deployment>, _settings: RouterSettings) -> Self {
+        Self {
+            deployments,
+            client: Arc::clone(&self.client),
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<&Deployment, Failure> {
         let found = self.deployments.iter().find(|one| one.name == name);
         found.ok_or_else(|| {
             Failure::new(

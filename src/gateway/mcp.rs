@@ -15,11 +15,9 @@ mod post;
 mod relay;
 mod sse;
 
-use std::sync::Arc;
-
 use axum::routing::{MethodRouter, post as post_method};
 
-use super::Shared;
+use super::Current;
 use crate::error::Result;
 use crate::mcp::ServerConfig;
 use relay::Relay;
@@ -37,12 +35,17 @@ impl Endpoint {
         })
     }
 
+    /// Takes other servers; clients and what they have in flight stay.
+    pub(super) fn reload(&self, servers: Vec<ServerConfig>) -> Result<()> {
+        self.relay.reload(servers)
+    }
+
     pub(super) async fn close(&self) {
         self.relay.close().await;
     }
 }
 
 /// What the paths of an endpoint answer to.
-pub(super) fn methods() -> MethodRouter<Arc<Shared>> {
+pub(super) fn methods() -> MethodRouter<Current> {
     post_method(post::post).get(sse::get).delete(post::delete)
 }

@@ -1,13 +1,11 @@
 //! Which path is served by whom.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::routing::{get, post};
 
-use super::{Shared, llm, mcp};
+use super::{Current, llm, mcp};
 
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+pub(super) fn router(current: Current) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(llm::chat_completions))
         .route("/chat/completions", post(llm::chat_completions))
@@ -16,7 +14,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/mcp/", mcp::methods())
         .route("/health/liveliness", get(alive))
         .route("/health/liveness", get(alive))
-        .with_state(shared)
+        .with_state(current)
 }
 
 async fn alive() -> &'static str {

@@ -17,7 +17,7 @@ use crate::error::Result;
 pub use crate::document::Document;
 pub use crate::document::fields::Lookup;
 pub use gateway::header;
-pub use server::{Endurance, HttpKind, ServerConfig, Target};
+pub use server::{Endurance, HttpKind, Policy, ServerConfig, Target};
 pub use stdio::{INHERITED_VARIABLES, StdioServerParameters};
 
 /// What a configuration says.

@@ -177,19 +177,37 @@ impl Group {
         start: impl FnOnce(ServerConfig, ChangeListener) -> Result<Arc<Member>>,
     ) -> Result<Arc<Member>> {
         let mut members = lock(&self.members);
-        let label = config.alias.as_ref().unwrap_or(&config.name);
-        let is_taken = members
-            .iter()
-            .any(|member| member.name() == config.name || member.label() == label);
-        if is_taken {
-            let message = format!(
-                "there is a server {label:?} already; names and aliases stand for one server each"
-            );
-            return Err(Error::new(ErrorKind::Configuration, message));
-        }
+        free(&members, &config)?;
         let member = start(config, Arc::clone(&self.on_change))?;
         members.push(Arc::clone(&member));
         Ok(member)
+    }
+
+    /// Makes these the servers, in this order. Those that are described as before stay as they are,
+    /// with their connections; one that is not named any more, or is described otherwise, is closed as
+    /// soon as nothing that is in flight needs it. Must be called inside the runtime.
+    ///
+    /// # Errors
+    /// Two of them have one name or alias, or the mode of one is none; nothing is changed then.
+    pub fn replace(
+        &self,
+        configs: Vec<ServerConfig>,
+        opening: impl Fn(&ServerConfig) -> Opening,
+    ) -> Result<()> {
+        let mut members = lock(&self.members);
+        let mut next: Vec<Arc<Member>> = Vec::with_capacity(configs.len());
+        for config in configs {
+            free(&next, &config)?;
+            let kept = members.iter().find(|member| *member.config() == config);
+            next.push(if let Some(member) = kept {
+                Arc::clone(member)
+            } else {
+                let opening = opening(&config);
+                Member::start(config, opening, Arc::clone(&self.on_change))?
+            });
+        }
+        *members = next;
+        Ok(())
     }
 
     /// Takes a server away and closes its connection.
@@ -340,6 +358,20 @@ impl Merged {
                 .servers()
                 .eq(members.iter().map(|member| member.label()))
     }
+}
+
+/// Whether the names of a server are still free.
+fn free(members: &[Arc<Member>], config: &ServerConfig) -> Result<()> {
+    let label = config.alias.as_ref().unwrap_or(&config.name);
+    let is_taken = members
+        .iter()
+        .any(|member| member.name() == config.name || member.label() == label);
+    if !is_taken {
+        return Ok(());
+    }
+    let message =
+        format!("there is a server {label:?} already; names and aliases stand for one server each");
+    Err(Error::new(ErrorKind::Configuration, message))
 }
 
 /// A tool under another name; everything else of it stays.

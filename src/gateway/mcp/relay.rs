@@ -28,11 +28,16 @@ struct Call<'a> {
 
 impl Relay {
     pub(super) fn new(servers: Vec<ServerConfig>) -> Result<Self> {
-        let group = Group::new(Separator::default(), Arc::new(|_, _| {}));
-        for server in servers {
-            group.add(server, Opening::default())?;
-        }
-        Ok(Self { servers: group })
+        let relay = Self {
+            servers: Group::new(Separator::default(), Arc::new(|_, _| {})),
+        };
+        relay.reload(servers)?;
+        Ok(relay)
+    }
+
+    /// Takes other servers; those that did not change keep their connections.
+    pub(super) fn reload(&self, servers: Vec<ServerConfig>) -> Result<()> {
+        self.servers.replace(servers, |_| Opening::default())
     }
 
     pub(super) async fn close(&self) {

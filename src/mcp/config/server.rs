@@ -1,7 +1,10 @@
 //! Everything that is known about one server before it is reached. Owns [`ServerConfig`],
-//! [`Target`] and [`Endurance`]; whichever form of configuration it was read from.
+//! [`Target`], [`Endurance`] and [`Policy`]; whichever form of configuration it was read from.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde_json::{Map, Value};
 
 use super::StdioServerParameters;
 use crate::mcp::HttpSettings;
@@ -19,7 +22,7 @@ pub enum HttpKind {
 }
 
 /// How a server is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Target {
     /// As a child process.
     Stdio(StdioServerParameters),
@@ -46,7 +49,7 @@ impl Target {
 }
 
 /// How long a connection is held, and how hard it is tried to get it back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Endurance {
     /// How long one attempt to connect may take, from the first byte to the end of the handshake.
     pub connect_timeout: Duration,
@@ -82,8 +85,35 @@ impl Default for Endurance {
     }
 }
 
+/// What a gateway lets its clients do with a server, and tells them about it. Nothing that a client of
+/// the server itself obeys.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Policy {
+    /// What the server is told apart by in the gateway's own answers; its name where nobody says.
+    pub server_id: Option<String>,
+    /// Names that stand for several servers at once, this one among them.
+    pub access_groups: Vec<String>,
+    /// Every key may use it, whatever else the key may use.
+    pub allow_all_keys: bool,
+    /// The parameters that a tool takes, by its own name; a tool that is not named takes all.
+    pub allowed_params: BTreeMap<String, Vec<String>>,
+    /// The headers of a client's request that are passed on to the server.
+    pub forwarded_headers: Vec<String>,
+    /// Requests that it takes at once; more wait.
+    pub max_concurrent_requests: Option<usize>,
+    /// Whether the server may ask clients for a completion; true lets a model of the gateway answer
+    /// for a client that cannot. None asks the clients that can.
+    pub allow_sampling: Option<bool>,
+    /// Whether the server may ask the person at the client. None asks the clients that can.
+    pub allow_elicitation: Option<bool>,
+    /// What clients are told of how to use it, instead of its own words.
+    pub instructions: Option<String>,
+    /// What lists of tools say about it, as it stands in the configuration.
+    pub info: Map<String, Value>,
+}
+
 /// One server of a configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
     /// The name that it stands under.
     pub name: String,
@@ -101,6 +131,8 @@ pub struct ServerConfig {
     pub disallowed_tools: Vec<String>,
     /// How the connection is held.
     pub endurance: Endurance,
+    /// What a gateway lets its clients do with it.
+    pub policy: Policy,
 }
 
 impl ServerConfig {
@@ -120,6 +152,7 @@ impl ServerConfig {
                 keep_alive: is_http.then_some(KEEP_ALIVE),
                 ..Endurance::default()
             },
+            policy: Policy::default(),
         }
     }
 

@@ -26,7 +26,7 @@ pub const INHERITED_VARIABLES: &[&str] = if cfg!(windows) {
 };
 
 /// How to start a server that speaks MCP on its standard input and output.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StdioServerParameters {
     /// The executable, looked up on the `PATH` of the server's environment.
     pub command: String,

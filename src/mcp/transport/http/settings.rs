@@ -61,6 +61,26 @@ impl HttpSettings {
     }
 }
 
+impl PartialEq for HttpSettings {
+    /// Whoever gives the credentials is told apart by the object.
+    fn eq(&self, other: &Self) -> bool {
+        let address = |one: &Self| {
+            let authorizer = one.authorizer.as_ref();
+            authorizer.map(|one| Arc::as_ptr(one).cast::<()>())
+        };
+        self.url == other.url
+            && self.headers == other.headers
+            && self.timeout == other.timeout
+            && self.read_timeout == other.read_timeout
+            && self.maximum_message_bytes == other.maximum_message_bytes
+            && self.trust == other.trust
+            && self.identity == other.identity
+            && address(self) == address(other)
+            && self.proxy == other.proxy
+            && self.unix_socket == other.unix_socket
+    }
+}
+
 impl std::fmt::Debug for HttpSettings {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The URL and the headers carry keys.

@@ -17,7 +17,7 @@ use super::configuration;
 use crate::error::{Error, Result};
 
 /// Whose certificates are accepted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// Those that the system trusts.
     System,

@@ -88,7 +88,7 @@ impl Gateway {
         let current = Current::new(Shared {
             access,
             models: Models::new(config.models, config.router),
-            mcp: Arc::new(Endpoint::new(config.servers)?),
+            mcp: Endpoint::new(config.servers)?,
         });
         let server = Server::start(host, port, router::router(current.clone())).await?;
         Ok(Self {
@@ -130,6 +130,7 @@ impl Gateway {
     /// Takes no more connections, lets what is in flight end, and closes the connections to the MCP
     /// servers.
     pub async fn stop(&self) {
+        self.current.get().mcp.end_sessions();
         self.server.stop().await;
         self.current.get().mcp.close().await;
     }

@@ -2,37 +2,67 @@
 //! what those say goes back. Owns [`Endpoint`]; uses `mcp`.
 //!
 //! ```text
-//! post, sse      HTTP of one transport -> `message` -> `relay`
+//! post, get      HTTP of one transport -> `message` -> `relay`
+//! headers        which revision a request is of, and whether its headers agree with its body
+//! session        what lasts longer than a request
+//! stream         what one answer carries, and how it is taken up again
 //! client         one client: what it can do, where it hears, what it was asked
 //! relay          one message of a client, and where it goes; and the same backwards
 //! ```
 
-#[expect(dead_code, reason = "sessions come next")]
+#[expect(dead_code, reason = "servers ask clients next")]
 mod client;
-#[expect(dead_code, reason = "sessions come next")]
+mod get;
+mod headers;
 mod message;
 mod post;
 mod relay;
-mod sse;
+mod session;
+mod stream;
 
-use axum::routing::{MethodRouter, post as post_method};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use axum::routing::{MethodRouter, get as get_method};
 
 use super::Current;
 use crate::error::Result;
 use crate::mcp::ServerConfig;
 use relay::Relay;
+use session::{Session, Sessions};
+
+/// How often sessions that nobody uses are looked for.
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// Everything behind the MCP paths.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     relay: Relay,
+    sessions: Sessions,
 }
 
 impl Endpoint {
-    pub(super) fn new(servers: Vec<ServerConfig>) -> Result<Self> {
-        Ok(Self {
+    /// Must be called inside the runtime.
+    pub(super) fn new(servers: Vec<ServerConfig>) -> Result<Arc<Self>> {
+        let endpoint = Arc::new(Self {
             relay: Relay::new(servers)?,
-        })
+            sessions: Sessions::default(),
+        });
+        tokio::spawn(sweep(Arc::downgrade(&endpoint)));
+        Ok(endpoint)
+    }
+
+    /// Ends a session, and what of the servers belongs to it alone.
+    fn end(&self, session: &Session) {
+        self.sessions.end(session);
+        self.relay.closed(&session.client);
+    }
+
+    /// Ends every session, so that no stream stays open.
+    pub(super) fn end_sessions(&self) {
+        for session in self.sessions.all() {
+            self.end(&session);
+        }
     }
 
     /// Takes other servers; clients and what they have in flight stay.
@@ -41,11 +71,29 @@ impl Endpoint {
     }
 
     pub(super) async fn close(&self) {
+        self.end_sessions();
         self.relay.close().await;
+    }
+}
+
+async fn sweep(endpoint: Weak<Endpoint>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(endpoint) = endpoint.upgrade() else {
+            return;
+        };
+        for session in endpoint.sessions.sweep() {
+            endpoint.relay.closed(&session.client);
+        }
     }
 }
 
 /// What the paths of an endpoint answer to.
 pub(super) fn methods() -> MethodRouter<Current> {
-    post_method(post::post).get(sse::get).delete(post::delete)
+    get_method(get::get).post(post::post).delete(get::delete)
+}
+
+/// The same for a path of HTTP+SSE alone.
+pub(super) fn sse_methods() -> MethodRouter<Current> {
+    get_method(get::sse).post(post::post)
 }

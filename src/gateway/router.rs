@@ -12,6 +12,8 @@ pub(super) fn router(current: Current) -> Router {
         .route("/v1/models", get(llm::models))
         .route("/mcp", mcp::methods())
         .route("/mcp/", mcp::methods())
+        .route("/mcp/sse", mcp::sse_methods())
+        .route("/sse", mcp::sse_methods())
         .route("/health/liveliness", get(alive))
         .route("/health/liveness", get(alive))
         .with_state(current)

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -27,7 +27,7 @@ pub(super) struct Client {
     /// Who it is, for what it may use.
     pub(super) caller: Caller,
     /// What it said of itself when it began.
-    pub(super) described: Described,
+    described: RwLock<Arc<Described>>,
     /// Where it hears what belongs to no request; none while it does not listen.
     unasked: Mutex<Option<Arc<dyn Outlet>>>,
     waiting: Mutex<Waiting>,
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Client {
         formatter
             .debug_struct("Client")
             .field("caller", &self.caller)
-            .field("version", &self.described.version)
+            .field("version", &self.described().version)
             .finish_non_exhaustive()
     }
 }
@@ -59,11 +59,29 @@ impl Client {
     pub(super) fn new(caller: Caller, described: Described) -> Self {
         Self {
             caller,
-            described,
+            described: RwLock::new(Arc::new(described)),
             unasked: Mutex::default(),
             waiting: Mutex::default(),
             next_id: AtomicU64::new(1),
         }
+    }
+
+    /// What it said of itself.
+    pub(super) fn described(&self) -> Arc<Described> {
+        Arc::clone(
+            &self
+                .described
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// The client introduces itself after its stream was opened, as those of HTTP+SSE do.
+    pub(super) fn introduce(&self, described: Arc<Described>) {
+        *self
+            .described
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = described;
     }
 
     /// From now on the client hears there what belongs to no request.

@@ -48,6 +48,24 @@ impl RpcError {
     }
 }
 
+impl RpcError {
+    /// With more about it.
+    pub(super) fn with_data(code: i64, message: &str, data: &serde_json::Value) -> Self {
+        let text = serde_json::json!({"code": code, "message": message, "data": data}).to_string();
+        Self(RawJson::trusted(text))
+    }
+
+    /// Its code, if it has one.
+    pub(super) fn code(&self) -> Option<i64> {
+        #[derive(Deserialize)]
+        struct Coded {
+            code: i64,
+        }
+        let coded: Coded = serde_json::from_slice(self.0.as_bytes()).ok()?;
+        Some(coded.code)
+    }
+}
+
 impl From<Error> for RpcError {
     /// What a server answered goes on as it came.
     fn from(error: Error) -> Self {
@@ -83,8 +101,40 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
 }
 
+/// What one HTTP body holds.
+#[derive(Debug)]
+pub(super) enum Body {
+    One(Message),
+    /// Of 2025-03-26: several at once, each of them right or wrong for itself.
+    Batch(Vec<Result<Message, RpcError>>),
+}
+
+/// How many messages one batch may have.
+const MAXIMUM_BATCH: usize = 1_000;
+
+/// Reads a body.
+pub(super) fn read(text: &Bytes) -> Result<Body, RpcError> {
+    if text.trim_ascii_start().first() != Some(&b'[') {
+        return read_one(text).map(Body::One);
+    }
+    let batch: Vec<&RawValue> = serde_json::from_slice(text)
+        .map_err(|failure| RpcError::new(PARSE_ERROR, format!("not JSON: {failure}")))?;
+    if batch.is_empty() || batch.len() > MAXIMUM_BATCH {
+        return Err(RpcError::new(
+            INVALID_REQUEST,
+            format!(
+                "a batch has 1 to {MAXIMUM_BATCH} messages, not {}",
+                batch.len()
+            ),
+        ));
+    }
+    let messages = batch.into_iter();
+    let read = messages.map(|one| read_one(&text.slice_ref(one.get().as_bytes())));
+    Ok(Body::Batch(read.collect()))
+}
+
 /// Reads one message.
-pub(super) fn read(text: &Bytes) -> Result<Message, RpcError> {
+fn read_one(text: &Bytes) -> Result<Message, RpcError> {
     let slice = |raw: &RawValue| RawJson::trusted(text.slice_ref(raw.get().as_bytes()));
     let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|failure| {
         if failure.is_data() {

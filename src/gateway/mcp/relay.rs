@@ -40,6 +40,20 @@ impl Relay {
         self.servers.replace(servers, |_| Opening::default())
     }
 
+    /// What a client says without wanting an answer.
+    #[expect(clippy::unused_async, reason = "nothing is passed on yet")]
+    pub(super) async fn notification(
+        &self,
+        _client: &Arc<Client>,
+        _method: &str,
+        _params: Option<&RawJson>,
+    ) {
+    }
+
+    /// A client is gone.
+    #[expect(clippy::unused_self, reason = "clients have nothing of their own yet")]
+    pub(super) fn closed(&self, _client: &Client) {}
+
     pub(super) async fn close(&self) {
         self.servers.close().await;
     }
@@ -48,11 +62,19 @@ impl Relay {
     /// future cancels it everywhere.
     pub(super) async fn request(
         &self,
-        _client: &Arc<Client>,
+        client: &Arc<Client>,
         request: &Request,
         _related: &Arc<dyn Outlet>,
     ) -> Result<RawJson, RpcError> {
         match request.method.as_str() {
+            "initialize" => {
+                let answer = json!({
+                    "protocolVersion": client.described().version,
+                    "capabilities": {"tools": {"listChanged": true}},
+                    "serverInfo": {"name": "toolbridge", "version": env!("CARGO_PKG_VERSION")},
+                });
+                Ok(RawJson::trusted(answer.to_string()))
+            }
             "ping" => Ok(RawJson::trusted("{}")),
             "tools/list" => {
                 let merged = self.servers.tools().await;

@@ -1,0 +1,158 @@
+//! A client listens: to what belongs to no request of its session, to a stream that broke, or over
+//! HTTP+SSE to everything. And it ends its session.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+
+use super::Endpoint;
+use super::client::{Client, Described};
+use super::headers::{Accepts, SESSION_ID, text};
+use super::post::Refused;
+use super::session::{Kind, Session};
+use super::stream::{read_event_id, response};
+use crate::gateway::Shared;
+use crate::gateway::access::Caller;
+use crate::gateway::failure::Failure;
+use crate::mcp::client::MODERN_VERSIONS;
+
+/// The revision of HTTP+SSE.
+const SSE_VERSION: &str = "2024-11-05";
+
+/// `GET` of an endpoint: a stream of a session, or, without one and without a revision, HTTP+SSE.
+pub(in crate::gateway) async fn get(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let caller = shared.access.check(&headers)?;
+    let version = text(&headers, "mcp-protocol-version");
+    let answer = match text(&headers, SESSION_ID) {
+        _ if version.is_some_and(|version| MODERN_VERSIONS.contains(&version)) => not_allowed(),
+        Some(id) => shared.mcp.stream(&caller, id, &headers),
+        None if version.is_none() => shared.mcp.open_sse(caller, &headers),
+        None => not_allowed(),
+    };
+    Ok(answer)
+}
+
+/// `GET` of a path of HTTP+SSE.
+pub(in crate::gateway) async fn sse(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let caller = shared.access.check(&headers)?;
+    Ok(shared.mcp.open_sse(caller, &headers))
+}
+
+/// `DELETE`: the client ends its session.
+pub(in crate::gateway) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let caller = shared.access.check(&headers)?;
+    let endpoint = &shared.mcp;
+    let Some(id) = text(&headers, SESSION_ID) else {
+        return Ok(not_allowed());
+    };
+    let Some(session) = endpoint.sessions.find(id, Kind::Streamable, &caller) else {
+        return Ok(unknown());
+    };
+    endpoint.end(&session);
+    Ok(Response::default())
+}
+
+impl Endpoint {
+    fn stream(&self, caller: &Caller, id: &str, headers: &HeaderMap) -> Response {
+        if !Accepts::read(headers).stream {
+            return unacceptable();
+        }
+        let Some(session) = self.sessions.find(id, Kind::Streamable, caller) else {
+            return unknown();
+        };
+        let resumed = text(headers, "last-event-id").and_then(read_event_id);
+        let Some((number, after)) = resumed else {
+            return response(
+                Some(Bytes::from_static(b": open\n\n")),
+                session.unasked.reader(None),
+                (),
+            );
+        };
+        match session.stream_of(number) {
+            Some(stream) => response(None, stream.reader(Some(after)), ()),
+            None => Refused::new(
+                StatusCode::BAD_REQUEST,
+                "Last-Event-ID names a stream that is not kept any more",
+            )
+            .into_response(),
+        }
+    }
+
+    fn open_sse(self: &Arc<Self>, caller: Caller, headers: &HeaderMap) -> Response {
+        if !Accepts::read(headers).stream {
+            return unacceptable();
+        }
+        let described = Described {
+            version: SSE_VERSION.to_owned(),
+            ..Described::default()
+        };
+        let client = Arc::new(Client::new(caller, described));
+        let Some(session) = self.sessions.begin(Kind::Sse, client) else {
+            return Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "there are too many sessions; come back later",
+            )
+            .into_response();
+        };
+        // Relative, so that it holds behind a proxy that puts the gateway under another path.
+        let place = format!("event: endpoint\ndata: ?sessionId={}\n\n", session.id);
+        let reader = session.unasked.reader(None);
+        let held = Open {
+            endpoint: Arc::clone(self),
+            session,
+        };
+        response(Some(place.into()), reader, held)
+    }
+}
+
+/// A session of HTTP+SSE ends with its stream.
+struct Open {
+    endpoint: Arc<Endpoint>,
+    session: Arc<Session>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.endpoint.end(&self.session);
+    }
+}
+
+fn not_allowed() -> Response {
+    let mut response = Refused::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this revision has no such method: post the message",
+    )
+    .into_response();
+    response
+        .headers_mut()
+        .insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    response
+}
+
+fn unknown() -> Response {
+    Refused::new(
+        StatusCode::NOT_FOUND,
+        "the session is not known, or has ended: begin a new one with initialize",
+    )
+    .into_response()
+}
+
+fn unacceptable() -> Response {
+    Refused::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "Accept does not have text/event-stream",
+    )
+    .into_response()
+}

@@ -7,6 +7,7 @@
 //! | [`config`] | the configuration file, with everything that is wrong or unknown in it |
 //! | `server` | the listening socket, connections and their end |
 //! | `router` | which path is served by whom |
+//! | `origin` | from where a request may come |
 //! | `access` | who calls, and what a caller may use |
 //! | `failure` | errors as HTTP answers |
 //! | `llm` | the OpenAI side |
@@ -17,6 +18,7 @@ pub mod config;
 mod failure;
 mod llm;
 mod mcp;
+mod origin;
 mod router;
 mod server;
 
@@ -30,12 +32,14 @@ use access::Access;
 use config::Config;
 use llm::Models;
 use mcp::Endpoint;
+use origin::Origins;
 use server::Server;
 
 /// What a request is served with, from its first byte to its last: another configuration makes
 /// another one, and a request keeps the one that it began with.
 #[derive(Debug)]
 struct Shared {
+    origins: Origins,
     access: Access,
     models: Models,
     /// Outlives configurations, for clients do.
@@ -86,6 +90,7 @@ impl Gateway {
     pub async fn start(config: Config, host: &str, port: u16) -> Result<Self> {
         let access = Access::new(&config.access, host)?;
         let current = Current::new(Shared {
+            origins: Origins::new(host, &config.access),
             access,
             models: Models::new(config.models, config.router),
             mcp: Endpoint::new(config.servers)?,
@@ -115,6 +120,7 @@ impl Gateway {
         // The last thing that can fail, for it is in force at once.
         shared.mcp.reload(config.servers)?;
         self.current.set(Shared {
+            origins: Origins::new(&self.host, &config.access),
             access,
             models,
             mcp: Arc::clone(&shared.mcp),

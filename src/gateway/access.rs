@@ -5,6 +5,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::config::AccessConfig;
 use super::failure::Failure;
+use super::origin::is_loopback;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The key that the documentation of LiteLLM gives as its example.
@@ -34,7 +35,7 @@ pub(super) struct Caller {
 
 impl Access {
     pub(super) fn new(config: &AccessConfig, host: &str) -> Result<Self> {
-        let is_local = matches!(host, "localhost" | "127.0.0.1" | "::1");
+        let is_local = is_loopback(host);
         match config.master_key.as_deref() {
             None if !is_local => Err(Error::new(
                 ErrorKind::Configuration,

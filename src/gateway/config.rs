@@ -34,6 +34,10 @@ pub struct AccessConfig {
     pub master_key: Option<String>,
     /// Further keys, each with what it may use.
     pub keys: Vec<KeyConfig>,
+    /// Names of the gateway besides those of loopback, without a port.
+    pub allowed_hosts: Vec<String>,
+    /// Pages of browsers that may use it, as in `https://app.example`; `*` is every page.
+    pub allowed_origins: Vec<String>,
 }
 
 impl fmt::Debug for AccessConfig {
@@ -42,6 +46,8 @@ impl fmt::Debug for AccessConfig {
             .debug_struct("AccessConfig")
             .field("master_key", &self.master_key.is_some())
             .field("keys", &self.keys)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("allowed_origins", &self.allowed_origins)
             .finish()
     }
 }
@@ -102,6 +108,8 @@ impl Config {
             let place = place.key("general_settings", general);
             let mut fields = Fields::new(general, place, variables, Spelling::OsEnviron)?;
             config.access.master_key = fields.text(&["master_key"])?;
+            config.access.allowed_hosts = fields.texts(&["allowed_hosts"])?.unwrap_or_default();
+            config.access.allowed_origins = fields.texts(&["allowed_origins"])?.unwrap_or_default();
             config.notices.extend(fields.finish(&[])?);
         }
         if config.access.master_key.is_none() {

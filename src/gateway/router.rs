@@ -1,9 +1,12 @@
 //! Which path is served by whom.
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use http::{Method, StatusCode, Uri};
 
-use super::{Current, llm, mcp};
+use super::failure::Failure;
+use super::{Current, llm, mcp, origin};
 
 pub(super) fn router(current: Current) -> Router {
     Router::new()
@@ -16,7 +19,20 @@ pub(super) fn router(current: Current) -> Router {
         .route("/sse", mcp::sse_methods())
         .route("/health/liveliness", get(alive))
         .route("/health/liveness", get(alive))
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn_with_state(current.clone(), origin::layer))
         .with_state(current)
+}
+
+async fn unknown(method: Method, uri: Uri) -> Failure {
+    let message = format!("{method} {} is not served here", uri.path());
+    Failure::new(StatusCode::NOT_FOUND, message)
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Failure {
+    let message = format!("{} does not take {method}", uri.path());
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
 async fn alive() -> &'static str {

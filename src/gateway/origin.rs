@@ -59,10 +59,7 @@ impl Origins {
         let text = given.to_str().unwrap_or_default();
         let page = Url::parse(text).ok();
         let page = page.as_ref().and_then(Url::host_str).unwrap_or_default();
-        let knows = self
-            .origins
-            .iter()
-            .any(|known| known == text || known == "*");
+        let knows = self.pages.iter().any(|known| known == text || known == "*");
         let is_own = !page.is_empty() && page.eq_ignore_ascii_case(host);
         if knows || is_own || (self.is_loopback && is_loopback(page)) {
             return Ok(Some(given.clone()));

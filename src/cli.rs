@@ -77,7 +77,7 @@ async fn start(serve: Serve) -> Result<()> {
     };
     let config = Config::read(&path, &|name| std::env::var(name).ok())?;
     for notice in &config.notices {
-        report(notice);
+        report(&notice.to_string());
     }
     let gateway = Gateway::start(config, &serve.host, serve.port).await?;
     report(&format!(

@@ -19,7 +19,7 @@ mod wire;
 pub use auth::Authorizer;
 pub use client::{Agreed, Change, Client, Era, Mode, Profile, Setup, Subscription};
 pub use config::{
-    Endurance, HttpKind, Loaded, Policy, ServerConfig, StdioServerParameters, Target,
+    Endurance, HttpKind, Loaded, OAuthConfig, Policy, ServerConfig, StdioServerParameters, Target,
 };
 pub use connect::{Connected, Opening, connect};
 pub use connection::{Connection, Terminate};

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::{Data, Node, Place};
 use crate::error::{Result, nearest};
 
@@ -169,6 +171,99 @@ impl<'a> Fields<'a> {
         Ok(self.seconds(keys)?.or(default))
     }
 
+    /// A number of seconds, zero among them.
+    pub(crate) fn seconds_or_none(&mut self, keys: &[&'static str]) -> Result<Option<Duration>> {
+        match self.number(keys)? {
+            Some(0.0) => Ok(Some(Duration::ZERO)),
+            Some(_) => self.seconds(keys),
+            None => Ok(None),
+        }
+    }
+
+    /// A number that is not below zero.
+    pub(crate) fn number(&mut self, keys: &[&'static str]) -> Result<Option<f64>> {
+        let Some((place, node)) = self.find(keys) else {
+            return Ok(None);
+        };
+        let number: Option<f64> = self.digits(&place, node)?.parse().ok();
+        number
+            .filter(|number| number.is_finite() && *number >= 0.0)
+            .map(Some)
+            .ok_or_else(|| place.error("takes a number that is not below 0"))
+    }
+
+    /// A whole number that is not below zero.
+    pub(crate) fn whole(&mut self, keys: &[&'static str]) -> Result<Option<u32>> {
+        let Some((place, node)) = self.find(keys) else {
+            return Ok(None);
+        };
+        let number = self.digits(&place, node)?.parse();
+        number
+            .map(Some)
+            .map_err(|_| place.error("takes a whole number that is not below 0"))
+    }
+
+    /// What may be a number, as text.
+    fn digits(&self, place: &Place, node: &Node) -> Result<String> {
+        match &node.data {
+            Data::Number(number) => Ok(number.clone()),
+            Data::Text(text) => self.expanded(place, text),
+            _ => Ok(String::new()),
+        }
+    }
+
+    /// Whatever stands there, as JSON.
+    pub(crate) fn value(&mut self, keys: &[&'static str]) -> Result<Option<Value>> {
+        let Some((place, node)) = self.find(keys) else {
+            return Ok(None);
+        };
+        self.json(&place, node).map(Some)
+    }
+
+    /// An object, as JSON.
+    pub(crate) fn object(&mut self, keys: &[&'static str]) -> Result<Map<String, Value>> {
+        let Some((place, node)) = self.find(keys) else {
+            return Ok(Map::new());
+        };
+        match self.json(&place, node)? {
+            Value::Object(object) => Ok(object),
+            _ => Err(place.error(&format!("is {}; it takes an object", node.kind()))),
+        }
+    }
+
+    /// A value as JSON, the variables in its texts replaced.
+    pub(crate) fn json(&self, place: &Place, node: &Node) -> Result<Value> {
+        Ok(match &node.data {
+            Data::Null => Value::Null,
+            Data::Boolean(truth) => Value::Bool(*truth),
+            Data::Number(number) => serde_json::from_str(number)
+                .map_err(|_| place.error("is a number that JSON does not have"))?,
+            Data::Text(text) => Value::String(self.expanded(place, text)?),
+            Data::List(all) => {
+                let values = all.iter().enumerate();
+                let values = values.map(|(index, one)| self.json(&place.element(index, one), one));
+                Value::Array(values.collect::<Result<_>>()?)
+            }
+            Data::Object(members) => {
+                let mut object = Map::new();
+                for (key, one) in members {
+                    object.insert(key.clone(), self.json(&place.key(key, one), one)?);
+                }
+                Value::Object(object)
+            }
+        })
+    }
+
+    /// The keys that were asked for.
+    pub(crate) fn asked(&self) -> &[&'static str] {
+        &self.asked
+    }
+
+    /// Everything that stands there, read or not.
+    pub(crate) fn members(&self) -> &'a [(String, Node)] {
+        self.members
+    }
+
     /// A whole number above zero.
     pub(crate) fn count(&mut self, keys: &[&'static str]) -> Result<Option<u64>> {
         let Some((place, node)) = self.find(keys) else {
@@ -185,8 +280,22 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The variables that are read.
+    pub(crate) fn variables(&self) -> Lookup<'a> {
+        self.variables
+    }
+
+    /// An error if a key is a slip of the pen, the likeliest reason why another one is missing.
+    pub(crate) fn slip(&self, ignored: &[&str]) -> Result<()> {
+        self.strangers(ignored).map(|_| ())
+    }
+
     /// Says what nobody asked for: a slip of the pen is an error, anything else a notice.
     pub(crate) fn finish(self, ignored: &[&str]) -> Result<Vec<String>> {
+        self.strangers(ignored)
+    }
+
+    fn strangers(&self, ignored: &[&str]) -> Result<Vec<String>> {
         let mut notices = Vec::new();
         for (key, node) in self.members {
             if self.asked.contains(&key.as_str()) || ignored.contains(&key.as_str()) {

@@ -1,16 +1,34 @@
 //! The configuration file of a gateway: LiteLLM's `config.yaml`. Owns [`Config`]; uses `document`,
 //! `mcp::config` and `llm`.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`keys`] | the table of every key that a file may hold |
+//! | `notice` | what is said about a configuration that can be used |
+//! | `models`, `servers`, `routing`, `access` | the sections |
 
-use std::fmt;
+mod access;
+pub mod keys;
+mod models;
+mod notice;
+mod routing;
+mod servers;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::document::fields::{Fields, Lookup, Spelling};
 use crate::document::{Data, Document, Node, Place};
-use crate::error::Result;
-use crate::llm::model_id::ModelId;
-use crate::llm::provider::{Endpoint, Settings};
+use crate::error::{Error, ErrorKind, Result};
 use crate::llm::router::{Deployment, RouterSettings};
-use crate::mcp::{Loaded, ServerConfig};
+use crate::mcp::ServerConfig;
+use access::Entry;
+use keys::Section;
+use notice::{Notices, members};
+use routing::Routing;
+
+pub use access::{AccessConfig, KeyConfig};
+pub use notice::{Notice, NoticeKind};
 
 /// Everything that a configuration file says.
 #[derive(Debug, Default)]
@@ -23,60 +41,10 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Who may call.
     pub access: AccessConfig,
-    /// What was ignored, one sentence each, with file and line.
-    pub notices: Vec<String>,
-}
-
-/// Who may call.
-#[derive(Default, Clone)]
-pub struct AccessConfig {
-    /// The key that may do everything; without one everybody may.
-    pub master_key: Option<String>,
-    /// Further keys, each with what it may use.
-    pub keys: Vec<KeyConfig>,
-    /// Names of the gateway besides those of loopback, without a port.
-    pub allowed_hosts: Vec<String>,
-    /// Pages of browsers that may use it, as in `https://app.example`; `*` is every page.
-    pub allowed_origins: Vec<String>,
-}
-
-impl fmt::Debug for AccessConfig {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("AccessConfig")
-            .field("master_key", &self.master_key.is_some())
-            .field("keys", &self.keys)
-            .field("allowed_hosts", &self.allowed_hosts)
-            .field("allowed_origins", &self.allowed_origins)
-            .finish()
-    }
-}
-
-/// A key beside the master key. What is None it may use without limit; an empty list lets it use
-/// nothing.
-#[derive(Clone)]
-pub struct KeyConfig {
-    /// What it is called in logs and metrics.
-    pub name: String,
-    /// The SHA-256 of the key.
-    pub digest: [u8; 32],
-    /// MCP servers, by name or alias.
-    pub servers: Option<Vec<String>>,
-    /// Access groups of MCP servers; what they name is usable beside `servers`.
-    pub access_groups: Option<Vec<String>>,
-    /// Tools, as `server-tool` or by their own name.
-    pub tools: Option<Vec<String>>,
-    /// Models, by the names of `model_list`.
-    pub models: Option<Vec<String>>,
-}
-
-impl fmt::Debug for KeyConfig {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("KeyConfig")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
+    /// Whether logs are JSON.
+    pub has_json_logs: bool,
+    /// What was ignored or is not known.
+    pub notices: Vec<Notice>,
 }
 
 impl Config {
@@ -94,61 +62,145 @@ impl Config {
     /// As [`Config::read`].
     pub fn from_document(document: &Document, variables: Lookup<'_>) -> Result<Self> {
         let Document { root, place } = document;
+        let root = checked(root, place)?;
+        let own = own_variables(root, place, variables)?;
+        let variables = |name: &str| own.get(name).cloned().or_else(|| variables(name));
+        let variables: Lookup<'_> = &variables;
+        let mut notices = Notices::default();
+        notices.check(Section::File, members(root), place);
+        let section = |key: &str| {
+            let node = root.get(key)?;
+            (!matches!(node.data, Data::Null)).then(|| (place.key(key, node), node))
+        };
         let mut config = Self::default();
-        if let Some(list) = root.get("model_list") {
-            config.models = models(list, &place.key("model_list", list), variables)?;
+        if let Some((place, node)) = section("model_list") {
+            config.models = models::models(node, &place, variables, &mut notices)?;
         }
-        if root.get("mcp_servers").is_some() {
-            let loaded = Loaded::from_document(document, variables)?;
-            config.servers = loaded.servers;
-            config.notices.extend(loaded.notices);
+        if let Some((place, node)) = section("mcp_servers") {
+            config.servers = servers::servers(document, node, &place, variables, &mut notices)?;
         }
-        let general = root.get("general_settings");
-        if let Some(general) = general {
-            let place = place.key("general_settings", general);
-            let mut fields = Fields::new(general, place, variables, Spelling::OsEnviron)?;
-            config.access.master_key = fields.text(&["master_key"])?;
-            config.access.allowed_hosts = fields.texts(&["allowed_hosts"])?.unwrap_or_default();
-            config.access.allowed_origins = fields.texts(&["allowed_origins"])?.unwrap_or_default();
-            config.notices.extend(fields.finish(&[])?);
+        let mut routing = Routing::new();
+        if let Some((place, node)) = section("litellm_settings") {
+            routing.litellm(node, place.clone(), variables, &mut notices)?;
+            config.check_aliases(node, &place, &mut notices);
         }
-        if config.access.master_key.is_none() {
-            config.access.master_key = ["TOOLBRIDGE_MASTER_KEY", "LITELLM_MASTER_KEY"]
-                .into_iter()
-                .find_map(variables)
-                .filter(|key| !key.is_empty());
+        if let Some((place, node)) = section("router_settings") {
+            routing.router(node, place, variables, &mut notices)?;
         }
+        config.has_json_logs = routing.has_json_logs;
+        config.router = std::mem::take(&mut routing.settings);
+        config.check_models(&routing, &mut notices);
+        config.access.master_key = access::master_key_of(variables);
+        if let Some((place, node)) = section("general_settings") {
+            let mut fields = Fields::new(node, place, variables, Spelling::OsEnviron)?;
+            let access = &mut config.access;
+            access.master_key = access::master_key(&mut fields, variables)?;
+            access.allowed_hosts = fields.texts(&["allowed_hosts"])?.unwrap_or_default();
+            access.allowed_origins = fields.texts(&["allowed_origins"])?.unwrap_or_default();
+            // Read with the servers.
+            fields.find(&["token_file"]);
+            notices.finish(Section::General, &fields);
+        }
+        if let Some((place, node)) = section("keys") {
+            let entries = access::keys(node, &place, variables, &mut notices)?;
+            if config.access.master_key.is_none() && !entries.is_empty() {
+                return Err(place.error(
+                    "are given, and no master key: without one everybody may do everything. Set \
+                     general_settings.master_key",
+                ));
+            }
+            config.check_keys(&entries, &mut notices);
+            config.access.keys = entries.into_iter().map(|entry| entry.key).collect();
+        }
+        config.notices = notices.into_inner();
         Ok(config)
+    }
+
+    /// Refuses a configuration of which something is ignored.
+    ///
+    /// # Errors
+    /// Something is; the error has a line for each.
+    pub fn strict(&self) -> Result<()> {
+        let lines: Vec<String> = self
+            .notices
+            .iter()
+            .filter(|notice| notice.is_strict())
+            .map(ToString::to_string)
+            .collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Configuration, lines.join("\n")))
+    }
+
+    /// The names that models are asked for by.
+    fn model_names(&self) -> impl Iterator<Item = &str> + Clone {
+        let models = self.models.iter().map(|model| model.name.as_str());
+        models.chain(self.router.aliases.iter().map(|alias| alias.name.as_str()))
+    }
+
+    fn check_models(&self, routing: &Routing, notices: &mut Notices) {
+        for named in &routing.named {
+            notices.name(&named.place, "model", &named.model, self.model_names());
+        }
+    }
+
+    fn check_aliases(&self, settings: &Node, place: &Place, notices: &mut Notices) {
+        let Some(node) = settings.get("mcp_aliases") else {
+            return;
+        };
+        let place = place.key("mcp_aliases", node);
+        let servers = self.servers.iter().map(|server| server.name.as_str());
+        for (alias, node) in members(node) {
+            if let Data::Text(name) = &node.data {
+                notices.name(&place.key(alias, node), "MCP server", name, servers.clone());
+            }
+        }
+    }
+
+    fn check_keys(&self, entries: &[Entry], notices: &mut Notices) {
+        let servers = self.servers.iter();
+        let servers = servers.flat_map(|server| {
+            [Some(&server.name), server.alias.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+        });
+        let groups = self.servers.iter();
+        let groups = groups.flat_map(|server| server.policy.access_groups.iter());
+        let groups = groups.map(String::as_str);
+        for Entry { place, key } in entries {
+            for name in key.servers.iter().flatten() {
+                notices.name(place, "MCP server", name, servers.clone());
+            }
+            for name in key.access_groups.iter().flatten() {
+                notices.name(place, "access group", name, groups.clone());
+            }
+            for name in key.models.iter().flatten() {
+                notices.name(place, "model", name, self.model_names());
+            }
+        }
     }
 }
 
-fn models(list: &Node, place: &Place, variables: Lookup<'_>) -> Result<Vec<Deployment>> {
-    let Data::List(entries) = &list.data else {
-        return Err(place.error(&format!("is {}; it takes a list of models", list.kind())));
-    };
-    let entries = entries.iter().enumerate();
-    entries
-        .map(|(index, entry)| model(entry, place.element(index, entry), variables))
-        .collect()
+/// The file as an object; an empty one is none.
+fn checked<'a>(root: &'a Node, place: &Place) -> Result<&'a Node> {
+    match &root.data {
+        Data::Object(_) => Ok(root),
+        Data::Null => Err(place.error("is empty; it takes model_list, mcp_servers or both")),
+        _ => Err(place.error(&format!(
+            "is {}; it takes an object with model_list, mcp_servers or both",
+            root.kind()
+        ))),
+    }
 }
 
-fn model(entry: &Node, place: Place, variables: Lookup<'_>) -> Result<Deployment> {
-    let mut fields = Fields::new(entry, place, variables, Spelling::OsEnviron)?;
-    let needs = |place: &Place, key: &str| place.error(&format!("has no {key}"));
-    let name = fields.text(&["model_name"])?;
-    let name = name.ok_or_else(|| needs(&fields.place, "model_name"))?;
-    let (place, node) = fields
-        .find(&["litellm_params"])
-        .ok_or_else(|| needs(&fields.place, "litellm_params"))?;
-    let mut params = Fields::new(node, place, variables, Spelling::OsEnviron)?;
-    let given = params.text(&["model"])?;
-    let given = given.ok_or_else(|| needs(&params.place, "model"))?;
-    let settings = Settings {
-        api_key: params.text(&["api_key"])?,
-        api_base: params.text(&["api_base", "base_url"])?,
-        ..Settings::default()
-    };
-    let model = ModelId::resolve(&given, None, settings.api_base.is_some())?;
-    let endpoint = Endpoint::resolve(&model, &settings, variables)?;
-    Ok(Deployment::new(name, model, endpoint))
+/// `environment_variables`; their values may name variables of the process.
+fn own_variables(
+    root: &Node,
+    place: &Place,
+    variables: Lookup<'_>,
+) -> Result<BTreeMap<String, String>> {
+    let mut fields = Fields::new(root, place.clone(), variables, Spelling::OsEnviron)?;
+    fields.map(&["environment_variables"])
 }

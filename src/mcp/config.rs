@@ -1,21 +1,23 @@
 //! What servers there are and how each is reached, from whatever describes them: the `mcpServers`
 //! of a desktop client, the `mcp_servers` of a gateway, one by one. Uses `tools`, `json`, `error`.
 
+mod authorization;
 mod desktop;
 mod gateway;
 mod server;
 mod stdio;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::document::fields::Spelling;
+use crate::document::fields::{Fields, Spelling};
 use crate::document::{Data, Node, Place};
 use crate::error::Result;
 
 pub use crate::document::Document;
 pub use crate::document::fields::Lookup;
+pub use authorization::OAuthConfig;
 pub use gateway::header;
 pub use server::{Endurance, HttpKind, Policy, ServerConfig, Target};
 pub use stdio::{INHERITED_VARIABLES, StdioServerParameters};
@@ -58,6 +60,21 @@ impl Loaded {
         Self::from_document(&Document::read(path)?, variables)
     }
 
+    /// The servers of a gateway's file, whose keys the gateway itself checks.
+    pub(crate) fn servers_of_gateway(
+        document: &Document,
+        variables: Lookup<'_>,
+    ) -> Result<Vec<ServerConfig>> {
+        let Document { root, place } = document;
+        let Some(section) = root.get("mcp_servers") else {
+            return Ok(Vec::new());
+        };
+        let frame = frame(root, place, variables)?;
+        let place = place.key("mcp_servers", section);
+        let loaded = gateway::servers(section, &place, &frame, variables, Strangers::Checked)?;
+        Ok(loaded.servers)
+    }
+
     /// Reads what was parsed before.
     ///
     /// # Errors
@@ -75,9 +92,9 @@ impl Loaded {
             }
         }
         if let Some(section) = section(root, "mcp_servers") {
-            let aliases = aliases(root, place)?;
+            let frame = frame(root, place, variables)?;
             let place = place.key("mcp_servers", section);
-            return gateway::servers(section, &place, &aliases, variables);
+            return gateway::servers(section, &place, &frame, variables, Strangers::Refused);
         }
         // Cursor and VS Code settings keep the section one level down.
         if let Some(section) = root.get("mcp").and_then(|mcp| section(mcp, "servers")) {
@@ -101,6 +118,38 @@ impl Loaded {
             )),
         }
     }
+}
+
+/// What becomes of a key that is not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strangers {
+    /// It is refused or reported.
+    Refused,
+    /// Somebody else looks at them.
+    Checked,
+}
+
+/// What the rest of a gateway's file says about its servers.
+struct Frame {
+    /// From an alias to the name of a server.
+    aliases: Vec<(String, String)>,
+    /// Where tokens are kept.
+    token_file: Option<PathBuf>,
+}
+
+fn frame(root: &Node, place: &Place, variables: Lookup<'_>) -> Result<Frame> {
+    let token_file = match root.get("general_settings") {
+        Some(node) if matches!(node.data, Data::Object(_)) => {
+            let place = place.key("general_settings", node);
+            let mut fields = Fields::new(node, place, variables, Spelling::OsEnviron)?;
+            fields.text(&["token_file"])?.map(PathBuf::from)
+        }
+        _ => None,
+    };
+    Ok(Frame {
+        aliases: aliases(root, place)?,
+        token_file: token_file.or_else(|| authorization::default_token_file(variables)),
+    })
 }
 
 /// A section by its key; a server may have any name, so one that looks like a server is none.

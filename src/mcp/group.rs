@@ -196,8 +196,11 @@ impl Group {
     ) -> Result<()> {
         let mut members = lock(&self.members);
         let mut next: Vec<Arc<Member>> = Vec::with_capacity(configs.len());
-        for config in configs {
+        for mut config in configs {
             free(&next, &config)?;
+            if let Some(before) = members.iter().find(|member| member.name() == config.name) {
+                config.keep_authorizer(before.config());
+            }
             let kept = members.iter().find(|member| *member.config() == config);
             next.push(if let Some(member) = kept {
                 Arc::clone(member)

@@ -1,6 +1,8 @@
 //! The tests of the engine, one module for each part; one binary, so that it links once.
 
 #[cfg(test)]
+mod gateway_config;
+#[cfg(test)]
 mod llm_answers;
 #[cfg(test)]
 mod llm_endpoint;

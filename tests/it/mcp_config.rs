@@ -264,7 +264,7 @@ fn no_secret_stands_in_an_error() {
     let cases = [
         json!({"a": {"url": "http://h", "headers": {"Authorization": {"Bearer": "${TOKEN}"}}}}),
         json!({"a": {"command": "x", "env": {"KEY": "s3cret"}, "args": {"key": "s3cret"}}}),
-        json!({"mcp_servers": {"a": {"url": "http://s3cret@h", "auth_type": "oauth2", "auth_value": "s3cret"}}}),
+        json!({"mcp_servers": {"a": {"url": "http://s3cret@h", "auth_type": "aws_sigv4", "auth_value": "s3cret"}}}),
     ];
     for configuration in cases {
         assert!(!refusal(value(configuration)).contains("s3cret"));

@@ -72,6 +72,17 @@ impl Inner {
 
     /// Discovers the authorization server.
     async fn find(&self, need: &Need) -> Result<Arc<Found>> {
+        if let Some(server) = &self.settings.endpoints {
+            let found = Arc::new(Found {
+                resource: None,
+                issuer: server.text("issuer").unwrap_or_default().to_owned(),
+                server: server.clone(),
+                // Servers without metadata know no resources.
+                indicator: None,
+            });
+            self.state().found = Some(Arc::clone(&found));
+            return Ok(found);
+        }
         let resource = if self.settings.is_issuer_fixed {
             None
         } else {

@@ -7,7 +7,7 @@ use super::discovery::refused;
 use super::document::Document;
 
 /// How tokens are obtained.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// A person agrees in a browser (authorization code with PKCE).
@@ -21,7 +21,7 @@ pub enum Grant {
 }
 
 /// The identity provider of an enterprise.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct IdentityProvider {
     /// Where tokens are exchanged; found by the issuer if it is left out.
     pub token_endpoint: Option<String>,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for IdentityProvider {
 }
 
 /// What the user says.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 pub struct OAuthSettings {
     /// The endpoint of the MCP server; credentials go to its origin alone.
     pub server_url: String,
@@ -65,6 +65,9 @@ pub struct OAuthSettings {
     /// The MCP server is not asked for its authorization server: `issuer` is it.
     #[serde(default)]
     pub is_issuer_fixed: bool,
+    /// What the metadata of the authorization server would say; nothing is asked for it then.
+    #[serde(default)]
+    pub endpoints: Option<Document>,
     /// How long all of it may take, the person included.
     pub timeout_seconds: f64,
     /// Whether tokens are bound to a key; by default, where the server asks for it.

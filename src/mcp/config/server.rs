@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::StdioServerParameters;
+use super::{OAuthConfig, StdioServerParameters};
 use crate::mcp::HttpSettings;
 
 /// How often a silent server behind HTTP is asked for a sign of life.
@@ -133,6 +133,8 @@ pub struct ServerConfig {
     pub endurance: Endurance,
     /// What a gateway lets its clients do with it.
     pub policy: Policy,
+    /// How its tokens are had, as the configuration says; the target has the authorizer.
+    pub oauth: Option<OAuthConfig>,
 }
 
 impl ServerConfig {
@@ -153,6 +155,18 @@ impl ServerConfig {
                 ..Endurance::default()
             },
             policy: Policy::default(),
+            oauth: None,
+        }
+    }
+
+    /// Takes over the authorizer of a server that was described the same: it has the tokens.
+    pub(in crate::mcp) fn keep_authorizer(&mut self, before: &Self) {
+        if let (Target::Http { settings, .. }, Target::Http { settings: old, .. }) =
+            (&mut self.target, &before.target)
+            && self.oauth.is_some()
+            && self.oauth == before.oauth
+        {
+            settings.authorizer.clone_from(&old.authorizer);
         }
     }
 

@@ -1,0 +1,57 @@
+//! Rows: the servers of `mcp_servers`.
+
+use super::{Key, Section, State, keys};
+
+keys! { SERVER of Server;
+    yes "url", "text", "", "Where it is. It takes this or `command`.";
+    yes "transport", "`http`, `sse` or `stdio`", "found out", "How it is spoken to.";
+    yes "command", "text", "", "The program to start; from this file alone, never from a caller.";
+    yes "args", "list of texts", "", "Its arguments.";
+    yes "env", "object of texts", "", "Its variables, beside `HOME`, `PATH` and a few like them.";
+    yes "cwd", "text", "the gateway's", "Its working directory. Ours.";
+    yes "alias", "text", "", "Another name, which the names of its tools begin with instead.";
+    yes "description", "text", "", "What it is for.";
+    yes "instructions", "text", "its own", "How clients are told to use it.";
+    yes "server_id", "text", "its name", "What REST answers call it.";
+    yes "mcp_info", "object", "", "What REST answers say about it, as it is.";
+    yes "protocol_version", "text", "found out", "The revision of MCP, or `auto` or `legacy`.";
+    yes "mode", "text", "", "The same as `protocol_version`. Ours.";
+    yes "timeout", "seconds", "", "How long a call may take.";
+    yes "max_concurrent_requests", "number", "", "Requests at once; more wait.";
+    yes "auth_type", "`none`, `api_key`, `bearer_token`, `basic`, `authorization`, `token` or `oauth2`", "`none`", "How the gateway proves itself to it.";
+    yes "auth_value", "text", "", "The credentials of `auth_type`.";
+    yes "authentication_token", "text", "", "The same as `auth_value`.";
+    yes "static_headers", "object of texts", "", "Headers of every request.";
+    yes "headers", "object of texts", "", "The same as `static_headers`. Ours.";
+    yes "extra_headers", "list of texts", "", "Headers of a client's request that are passed on.";
+    yes "oauth2_flow", "`client_credentials` or `authorization_code`", "by what else is given", "How tokens are had. For `authorization_code`, `toolbridge authorize` asks a person once.";
+    yes "client_id", "text", "registered by the gateway", "The OAuth client.";
+    yes "client_secret", "text", "", "Its secret.";
+    yes "token_endpoint_auth_method", "text", "found out", "How the client proves itself to the authorization server.";
+    yes "scopes", "list of texts, or text", "", "The scope to ask for.";
+    yes "issuer", "text", "found out", "The only authorization server that sees the credentials.";
+    yes "authorization_url", "text", "found out", "Where a person agrees.";
+    yes "token_url", "text", "found out", "Where tokens are had.";
+    yes "registration_url", "text", "found out", "Where clients register.";
+    yes "allowed_tools", "list of texts", "all", "The tools that are offered, by their own names.";
+    yes "disallowed_tools", "list of texts", "none", "The tools that are not.";
+    yes "allowed_params", "object of lists of texts", "all", "The parameters that a tool takes.";
+    yes "access_groups", "list of texts", "", "Names that stand for several servers, this one among them.";
+    yes "allow_all_keys", "boolean", "`false`", "Every key may use it, whatever else the key may use.";
+    yes "allow_sampling", "boolean", "clients that can are asked", "Whether it may ask for a completion; `true` lets a model of `model_list` answer for a client that cannot.";
+    yes "allow_elicitation", "boolean", "clients that can are asked", "Whether it may ask the person at the client.";
+    yes "connect_timeout", "seconds", "`30`", "How long one attempt to reach it may take. Ours.";
+    yes "keep_alive", "seconds, or `false`", "`30` over HTTP", "How often it is asked for a sign of life while it is silent. Ours.";
+    yes "idle_close", "seconds", "never", "After how long without a call its connection is closed until the next one. Ours.";
+    yes "restart", "boolean", "`true`", "Whether its process is started anew when it died. Ours.";
+    yes "attempts", "number", "`8`", "How often in a row it is tried before it counts as failed. Ours.";
+    yes "maximum_message_bytes", "number", "256 MiB", "The largest message that it may send. Ours.";
+    planned "with servers that are described by OpenAPI": "spec_path";
+    planned "with rates of calls": "rpm";
+    planned "with variables of single callers": "env_vars";
+    planned "with tools that are watched for changes": "pinned_tools" "tool_allowlist_enforced";
+    planned "with callers that are told apart by address": "available_on_public_internet";
+    planned "with tokens that are exchanged for each caller": "token_exchange_endpoint" "token_exchange_profile" "audience" "subject_token_type" "upstream_resource" "upstream_token_header" "id_jag_resource" "id_jag_resource_token_endpoint" "id_jag_audience" "id_jag_scope" "id_jag_client_id" "client_private_key" "client_private_key_id" "client_assertion_signing_alg";
+    planned "with servers that Amazon signs for": "aws_access_key_id" "aws_secret_access_key" "aws_session_token" "aws_region_name" "aws_service_name" "aws_role_name" "aws_session_name";
+    not "the gateway is no authorization server for its clients": "dcr_bridge" "per_server_oauth_discovery" "delegate_auth_to_upstream" "oauth_passthrough" "token_validation" "oauth_identity_binding";
+}

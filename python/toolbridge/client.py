@@ -196,11 +196,14 @@ class Client:
             server: ``"status"``, ``"tools"``, ``"prompts"`` or ``"resources"``.
         mode: ``"auto"``, ``"legacy"`` or ``"2026-07-28"``, as in ``toolbridge.mcp.Client``. Default:
             what the configuration says, or ``"auto"``.
-        headers: Sent to every server that is given as a URL. Default: none.
-        auth: Credentials for those, as in ``streamable_http_client``. Default: none.
+        headers: Sent to every server behind a URL; those of its own entry come first. Default: none.
+        auth: Credentials for those without any of their own, as in ``streamable_http_client``; an
+            ``OAuthClientProvider`` is for one server. An entry of ``servers`` has its own under
+            ``"auth"``. Default: none.
         verify: Whose certificates they may have, likewise. Default: those that the system trusts.
-        connect_timeout: How long one attempt to connect may take, in seconds or as a ``timedelta``.
-            Default: what the configuration says, or 30 s.
+        connect_timeout: How long one attempt to connect may take, in seconds or as a ``timedelta``;
+            the time in which a provider asks a person is not counted, that has a ``timeout`` of its
+            own. Default: what the configuration says, or 30 s.
         keep_alive: How often a server that is silent is asked for a sign of life, likewise. Default:
             what the configuration says: every 30 s over HTTP unless the revision has no ``ping``,
             never over stdio, where the end of the process tells.

@@ -30,6 +30,7 @@ mod storage;
 
 use std::pin::Pin;
 
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
@@ -59,6 +60,11 @@ pub trait Authorizer: Send + Sync + std::fmt::Debug {
     /// Told that a request was refused with status 401 or 403; true asks to send it again, with new
     /// headers. A future that is dropped starts nothing any more.
     fn refused<'a>(&'a self, refusal: Refusal<'a>, rounds: &'a mut Rounds) -> Pending<'a, bool>;
+
+    /// Ends once a person who is being asked has answered; none while nobody is asked.
+    fn person(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
 }
 
 /// A request that was refused.

@@ -85,6 +85,12 @@ impl ServerConfig {
         self.0.description.as_deref()
     }
 
+    /// Whether it is behind a URL.
+    #[getter]
+    fn has_url(&self) -> bool {
+        matches!(self.0.target, Target::Http { .. })
+    }
+
     /// Its command, or the origin of its URL; no secrets.
     #[getter]
     fn shown(&self) -> String {
@@ -290,7 +296,11 @@ fn change(config: &mut mcp::ServerConfig, settings: &Bound<'_, PyDict>) -> PyRes
     if let Target::Http { settings: http, .. } = &mut config.target
         && let Some(arguments) = settings.get_item("http")?
     {
-        *http = arguments.extract::<HttpArguments>()?.settings();
+        let has_own_auth = settings.get_item("has_own_auth")?;
+        let has_own_auth = has_own_auth.map_or(Ok(false), |truth| truth.extract())?;
+        arguments
+            .extract::<HttpArguments>()?
+            .lay_over(http, has_own_auth);
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The grants: what is asked of the person, the identity provider and the token endpoint.
 
+use tokio::sync::watch;
+
 use super::client::{self, Method};
 use super::discovery::{
     check_callback_issuer, check_issuer, endpoint, refused, resource_of, server_locations,
@@ -32,6 +34,22 @@ const PLAIN: [&str; 10] = [
 ];
 
 type Form = Vec<(&'static str, String)>;
+
+/// While it lives, a person is being asked.
+struct Asking<'a>(&'a watch::Sender<bool>);
+
+impl<'a> Asking<'a> {
+    fn begin(asks: &'a watch::Sender<bool>) -> Self {
+        asks.send_replace(true);
+        Self(asks)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
 
 fn secrets_of(form: &Form) -> Vec<String> {
     form.iter()
@@ -296,8 +314,11 @@ impl Inner {
                 query.append_pair("dpop_jkt", &key.thumbprint());
             }
         }
-        self.callbacks.redirect(url.into()).await?;
-        let answer = self.callbacks.callback().await?;
+        let answer = {
+            let _asking = Asking::begin(&self.asks);
+            self.callbacks.redirect(url.into()).await?;
+            self.callbacks.callback().await?
+        };
         if !is_same_secret(answer.text("state").unwrap_or_default(), &state) {
             return Err(refused(
                 "the answer to the authorization request is not to the request that was made \

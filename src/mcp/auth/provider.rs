@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{Shared, WeakShared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use url::Url;
 
 use super::challenge::Challenges;
@@ -100,6 +100,8 @@ pub(super) struct Inner {
     pub(super) callbacks: Arc<dyn Callbacks>,
     pub(super) storage: Arc<dyn TokenStorage>,
     pub(super) exchange: Exchange,
+    /// Whether a person is being asked.
+    pub(super) asks: watch::Sender<bool>,
     state: Mutex<State>,
     is_loaded: OnceCell<()>,
 }
@@ -205,6 +207,7 @@ impl OAuth {
                 callbacks,
                 storage,
                 exchange: Exchange::default(),
+                asks: watch::Sender::new(false),
                 state: Mutex::default(),
                 is_loaded: OnceCell::new(),
             }),
@@ -429,5 +432,16 @@ impl Authorizer for OAuth {
 
     fn refused<'a>(&'a self, refusal: Refusal<'a>, rounds: &'a mut Rounds) -> Pending<'a, bool> {
         Box::pin(self.answer(refusal, rounds))
+    }
+
+    fn person(&self) -> Option<BoxFuture<'_, ()>> {
+        let mut asks = self.inner.asks.subscribe();
+        if !*asks.borrow() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            // The sender lives as long as this does.
+            let _ = asks.wait_for(|asks| !asks).await;
+        }))
     }
 }

@@ -5,21 +5,22 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use toolbridge::error::{Error, ErrorKind};
 use toolbridge::json::RawJson;
-use toolbridge::mcp::client::output::{OutputSchema, may_be_structured, validate};
+use toolbridge::mcp::client::output::{may_be_structured, validate};
+use toolbridge::schema::Schema;
 
 fn check(schema: &Value, content: &Value) -> Result<(), Error> {
     check_text(&schema.to_string(), &content.to_string())
 }
 
 fn check_text(schema: &str, content: &str) -> Result<(), Error> {
-    let compiled = OutputSchema::compile(schema);
+    let compiled = Schema::compile(schema);
     let schema = compiled.as_ref().map_err(String::as_str);
     let result = format!(r#"{{"content":[],"structuredContent":{content}}}"#);
     validate("t", Some(schema), &RawJson::parse(result).unwrap())
 }
 
 fn validate_text(schema: &str, result: &str) -> Result<(), Error> {
-    let compiled = OutputSchema::compile(schema);
+    let compiled = Schema::compile(schema);
     let schema = compiled.as_ref().map_err(String::as_str);
     validate(
         "t",

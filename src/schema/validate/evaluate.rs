@@ -21,7 +21,7 @@ const MAXIMUM_DEPTH: usize = 256;
 
 /// Why a check ended without success.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub enum Stop {
     Mismatch(Box<Mismatch>),
     /// The schema cannot be followed further; a sentence part.
     GaveUp(String),

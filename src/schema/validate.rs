@@ -13,6 +13,7 @@ mod compile;
 mod decimal;
 mod evaluate;
 mod keywords;
+mod pattern;
 mod report;
 
 use serde_json::Value;
@@ -43,6 +44,12 @@ impl Schema {
         let schema: Value = serde_json::from_str(schema)
             .map_err(|failure| format!("it cannot be read: {failure}"))?;
         compile::compile(&schema).map(|table| Self { table })
+    }
+
+    /// Whether a check costs little: the schema is small, searches for no patterns and does not lead
+    /// back into itself.
+    pub fn is_light(&self) -> bool {
+        self.table.is_light
     }
 
     /// Checks a value that is `bytes` bytes of JSON.

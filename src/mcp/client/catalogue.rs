@@ -116,6 +116,14 @@ impl ToolFacts {
             .as_ref()
             .map(|outcome| outcome.as_ref().map_err(String::as_str))
     }
+
+    /// Whether the schema of the results is compiled, and small enough to be gone through at once.
+    pub fn is_output_schema_light(&self) -> bool {
+        self.output.get().is_some_and(|compiled| match compiled {
+            Some(Ok(schema)) => schema.is_light(),
+            Some(Err(_)) | None => true,
+        })
+    }
 }
 
 fn parsed<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {

@@ -130,6 +130,7 @@ class Session:
         allow_input_required: bool = False,
         cache: str = "use",
         hands_out_task: bool = False,
+        task_timeout: float | None = None,
     ) -> Future[Any]: ...
     def finish_task(
         self,
@@ -210,6 +211,7 @@ class Server:
         allow_input_required: bool = False,
         cache: str = "use",
         hands_out_task: bool = False,
+        task_timeout: float | None = None,
     ) -> Future[Any]: ...
     def notify(self, method: str, params: object | None) -> Future[None]: ...
     def close(self) -> Future[None] | None: ...

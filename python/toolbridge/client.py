@@ -382,6 +382,7 @@ class Client:
         progress_callback: Callable[..., Any] | None = None,
         *,
         meta: dict[str, Any] | None = None,
+        task_timeout_seconds: timedelta | float | None = None,
     ) -> types.CallToolResult:
         """Call a tool by the name in `list_tools`, or by its own name if one server alone has it.
 
@@ -392,6 +393,8 @@ class Client:
                 or as a ``timedelta``. Default: the client's.
             progress_callback: ``(progress, total, message)``, plain or ``async``.
             meta: Sent as ``_meta`` of the request. Default: none.
+            task_timeout_seconds: How long to wait for the end of a task that the call became; then it
+                is cancelled. Default: as long as the server keeps it.
 
         Returns:
             The result. A tool that failed gives a result whose ``isError`` is true, not an exception.
@@ -406,7 +409,12 @@ class Client:
         found = group.find_known(name)
         server, tool = await group.find(name) if found is None else found
         return await self.servers[server].call_tool(
-            tool, arguments, read_timeout_seconds, progress_callback, meta=meta
+            tool,
+            arguments,
+            read_timeout_seconds,
+            progress_callback,
+            meta=meta,
+            task_timeout_seconds=task_timeout_seconds,
         )
 
     async def call_openai_tool(

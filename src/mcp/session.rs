@@ -44,6 +44,9 @@ pub struct Params {
 pub struct CallOptions {
     /// How long to wait for the answer; none waits for as long as the connection lives.
     pub timeout: Option<Duration>,
+    /// How long to wait for the end of a task that the call became; none waits for as long as the
+    /// server keeps it.
+    pub task_timeout: Option<Duration>,
     /// Who hears the progress.
     pub progress: Option<ProgressListener>,
     /// Whether an answer that asks for input is handed out instead of being answered.
@@ -336,7 +339,7 @@ impl Session {
 const REASON_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The code that the official SDKs give a request that was not answered in time.
-const REQUEST_TIMEOUT_CODE: i64 = -32_001;
+pub(crate) const REQUEST_TIMEOUT_CODE: i64 = -32_001;
 
 /// The error of an error answer, whose whole text travels in `data`.
 fn peer_error(method: &str, answer: &ErrorData) -> Error {

@@ -18,7 +18,7 @@ use crate::python::caching::cache_mode;
 use crate::python::callbacks::{Listeners, progress_listener};
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
-use crate::python::session::{error_log, read_setup, same_process};
+use crate::python::session::{error_log, limit, read_setup, same_process};
 use crate::python::transports::HttpArguments;
 use crate::runtime;
 use crate::tools::Separator;
@@ -385,7 +385,8 @@ impl Server {
     /// Sends a request; the future gives the decoded result.
     #[pyo3(signature = (
         method, params, meta, timeout, progress,
-        allow_input_required=false, cache="use", hands_out_task=false
+        allow_input_required=false, cache="use", hands_out_task=false,
+        task_timeout=None
     ))]
     #[expect(
         clippy::too_many_arguments,
@@ -402,6 +403,7 @@ impl Server {
         allow_input_required: bool,
         cache: &str,
         hands_out_task: bool,
+        task_timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this server", self.owner)?;
         let params = Params {
@@ -419,6 +421,7 @@ impl Server {
             allow_input_required,
             cache: cache_mode(cache),
             hands_out_task,
+            task_timeout: task_timeout.map(limit),
             ..CallOptions::default()
         };
         let member = Arc::clone(&self.core);

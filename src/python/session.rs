@@ -255,7 +255,8 @@ impl Session {
     /// Sends a request; the future gives the decoded result.
     #[pyo3(signature = (
         method, params, meta, timeout, progress,
-        allow_input_required=false, cache="use", hands_out_task=false
+        allow_input_required=false, cache="use", hands_out_task=false,
+        task_timeout=None
     ))]
     #[expect(
         clippy::too_many_arguments,
@@ -272,6 +273,7 @@ impl Session {
         allow_input_required: bool,
         cache: &str,
         hands_out_task: bool,
+        task_timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this session", self.owner)?;
         let params = Params {
@@ -288,6 +290,7 @@ impl Session {
             allow_input_required,
             cache: cache_mode(cache),
             hands_out_task,
+            task_timeout: task_timeout.map(limit),
             ..CallOptions::default()
         };
         let session = Arc::clone(&self.core);

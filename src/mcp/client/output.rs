@@ -1,10 +1,11 @@
 //! Structured results against the output schema of their tool. Uses `schema`, `json` and `error`.
 
 use memchr::memmem;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::fields::present;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::schema::{Fault, Schema};
@@ -19,13 +20,6 @@ struct CallResult<'a> {
     result_type: Option<String>,
     #[serde(borrow, default, deserialize_with = "present")]
     structured_content: Option<&'a RawValue>,
-}
-
-/// A member that is there, `null` too.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Whether a result of `tools/call` may carry structured content; never says no to one that does.

@@ -12,13 +12,14 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::fields::members;
-use super::rounds::result_type;
+use super::rounds::{result_type, shortened};
 use super::{Client, Era};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::mcp::session::{CallOptions, Params, Session};
+use crate::mcp::session::{CallOptions, Params, REQUEST_TIMEOUT_CODE, Session};
 use crate::mcp::wire::Stateless;
 
 /// The extension of 2026-07-28.
@@ -32,6 +33,9 @@ const SHORTEST_POLL: Duration = Duration::from_millis(20);
 const LONGEST_POLL: Duration = Duration::from_mins(5);
 /// How long the server may take to hear that a task is not wanted any more.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many inputs one task is given.
+const MAXIMUM_ANSWERED: usize = 1_000;
 
 const INTERNAL_ERROR: i64 = -32_603;
 
@@ -65,6 +69,8 @@ struct Task {
     status: Status,
     message: Option<String>,
     poll: Option<Duration>,
+    /// How long it is kept, from its creation.
+    lifetime: Option<Duration>,
     text: RawJson,
 }
 
@@ -78,6 +84,8 @@ struct Told {
     status_message: Option<String>,
     #[serde(default, alias = "pollInterval")]
     poll_interval_ms: Option<f64>,
+    #[serde(default, alias = "ttl")]
+    ttl_ms: Option<f64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -115,20 +123,26 @@ impl Task {
             "cancelled" => Status::Cancelled,
             other => {
                 return Err(refusal(format!(
-                    "the server says that the task {:?} is {other:?}; a task is \"working\", \
+                    "the server says that the task {:?} is {:?}; a task is \"working\", \
                      \"input_required\", \"completed\", \"failed\" or \"cancelled\"",
-                    told.task_id
+                    shortened(&told.task_id),
+                    shortened(other)
                 )));
             }
         };
         let poll = told
             .poll_interval_ms
             .and_then(|wait| Duration::try_from_secs_f64(wait / 1e3).ok());
+        let lifetime = told
+            .ttl_ms
+            .filter(|lifetime| *lifetime > 0.0)
+            .and_then(|lifetime| Duration::try_from_secs_f64(lifetime / 1e3).ok());
         Ok(Self {
             id: told.task_id,
             status,
             message: told.status_message,
             poll,
+            lifetime,
             text,
         })
     }
@@ -141,7 +155,7 @@ impl Task {
 /// Whether an answer of `tools/call` is a task instead of a result.
 pub(super) fn is_created(answer: &RawJson, is_modern: bool) -> bool {
     if is_modern {
-        return result_type(answer).as_deref() == Some("task");
+        return matches!(result_type("tools/call", answer), Ok(Some(kind)) if kind == "task");
     }
     memmem::find(answer.as_bytes(), b"\"taskId\"").is_some()
         && serde_json::from_slice::<Created<'_>>(answer.as_bytes())
@@ -201,8 +215,9 @@ impl Client {
     /// Waits for the result of a task, `created` being what the server said of it last; the text of
     /// the final result.
     ///
-    /// The time limit of `options` is that of each request, not that of the task. With
-    /// `cancels`, dropping the future cancels the task.
+    /// `timeout` of `options` is for each request, `task_timeout` for the whole; the lifetime that the
+    /// server gives the task bounds it too. With `cancels`, a task that is given up is cancelled, as
+    /// it is when the future is dropped.
     pub(super) async fn finish_task(
         &self,
         created: RawJson,
@@ -212,16 +227,33 @@ impl Client {
         let mut task = Task::read(&created, "tools/call")?;
         let mut guard = self.task_guard(&task.id)?;
         guard.is_wanted = !cancels;
-        let outcome = self.follow(&mut task, options).await;
-        guard.is_wanted = true;
-        let (id, status) = (&task.id, task.status);
+        let mut is_over = false;
+        let following = self.follow(&mut task, options, &mut is_over);
+        let outcome = match options.task_timeout {
+            Some(limit) => tokio::time::timeout(limit, following).await.ok(),
+            None => Some(following.await),
+        };
+        let outcome = outcome.unwrap_or_else(|| {
+            is_over = true;
+            Err(timed_out(format!(
+                "the task did not end within {} s; give it more time with task_timeout_seconds",
+                options.task_timeout.unwrap_or_default().as_secs_f64()
+            )))
+        });
+        // A task that failed to answer once may still be asked for; one that is given up may not.
+        guard.is_wanted = !(cancels && is_over);
+        let (id, status) = (shortened(&task.id), task.status);
         outcome.map_err(|failure| {
             if matches!(status, Status::Failed | Status::Cancelled) {
                 return failure;
             }
+            let said = task
+                .message
+                .as_deref()
+                .map_or(String::new(), |said| format!(": {}", shortened(said)));
             // It may have a result later on, and then it has a name to be asked by.
             let message = format!(
-                "{} (task {id:?}, last seen {})",
+                "{} (task {id:?}, last seen {}{said})",
                 failure.message(),
                 status.name()
             );
@@ -245,7 +277,14 @@ impl Client {
         Ok(result)
     }
 
-    async fn follow(&self, task: &mut Task, options: &CallOptions) -> Result<RawJson> {
+    /// Looks at a task until it has ended; `is_over` is set when its own lifetime was over first.
+    async fn follow(
+        &self,
+        task: &mut Task,
+        options: &CallOptions,
+        is_over: &mut bool,
+    ) -> Result<RawJson> {
+        let started = Instant::now();
         let is_modern = self
             .agreed()
             .is_some_and(|agreed| agreed.era() == Era::Modern);
@@ -266,7 +305,7 @@ impl Client {
                     let outcome = task.outcome();
                     match (outcome.result, outcome.error, is_seed) {
                         (Some(result), _, _) if task.status == Status::Completed => {
-                            return Ok(RawJson::trusted(result.get().to_owned()));
+                            return final_result(&task.id, result);
                         }
                         (_, Some(error), _) => return Err(failed(&task.id, error.get())),
                         // The first state comes without what the task ended in.
@@ -282,11 +321,30 @@ impl Client {
                 // Its answer is the result, or the error that the call failed with. While the task
                 // waits for input, the server asks for it until then.
                 (Status::Completed | Status::Failed | Status::InputRequired, false) => {
-                    let unlimited = CallOptions {
+                    let asked = CallOptions {
                         timeout: None,
                         ..CallOptions::default()
                     };
-                    return self.ask_task(&task.id, "tasks/result", "", unlimited).await;
+                    let asking = self.ask_task(&task.id, "tasks/result", "", asked);
+                    let result = match task
+                        .lifetime
+                        .filter(|_| task.status == Status::InputRequired)
+                    {
+                        Some(lifetime) => {
+                            let rest = lifetime.saturating_sub(started.elapsed());
+                            tokio::time::timeout(rest, asking).await.ok()
+                        }
+                        None => Some(asking.await),
+                    };
+                    let Some(result) = result else {
+                        *is_over = true;
+                        return Err(outlived(task.lifetime));
+                    };
+                    let result = result?;
+                    if is_created(&result, false) {
+                        return Err(another_task(&task.id));
+                    }
+                    return Ok(result);
                 }
                 (Status::Cancelled, _) => {
                     let why = task
@@ -295,7 +353,7 @@ impl Client {
                         .map_or(String::new(), |why| format!(": {why}"));
                     return Err(refusal(format!(
                         "the server cancelled the task {:?}{why}",
-                        task.id
+                        shortened(&task.id)
                     )));
                 }
                 (Status::InputRequired, true) => {
@@ -303,9 +361,18 @@ impl Client {
                 }
                 (Status::Working, _) => {}
             }
+            let rest = task
+                .lifetime
+                .map(|lifetime| lifetime.saturating_sub(started.elapsed()));
+            if rest == Some(Duration::ZERO) {
+                *is_over = true;
+                return Err(outlived(task.lifetime));
+            }
             let at_once = is_seed && matches!(task.status, Status::Completed | Status::Failed);
             if !at_once {
-                self.wait_for_news(waits.next(task.poll)).await;
+                let wait = waits.next(task.poll);
+                self.wait_for_news(rest.map_or(wait, |rest| wait.min(rest)))
+                    .await;
             }
             is_seed = false;
             let asked = CallOptions {
@@ -313,7 +380,15 @@ impl Client {
                 ..CallOptions::default()
             };
             let answer = self.ask_task(&task.id, "tasks/get", "", asked).await?;
-            *task = Task::read(&answer, "tasks/get")?;
+            let seen = Task::read(&answer, "tasks/get")?;
+            if seen.id != task.id {
+                return Err(refusal(format!(
+                    "the server was asked about the task {:?} and answered with the task {:?}",
+                    shortened(&task.id),
+                    shortened(&seen.id)
+                )));
+            }
+            *task = seen;
         }
     }
 
@@ -349,6 +424,12 @@ impl Client {
             .collect();
         if unanswered.is_empty() {
             return Ok(());
+        }
+        if answered.len() > MAXIMUM_ANSWERED {
+            return Err(refusal(format!(
+                "the task {:?} wants more than {MAXIMUM_ANSWERED} inputs",
+                shortened(&task.id)
+            )));
         }
         let wanted = RawValue::from_string(format!("{{{}}}", unanswered.join(",")));
         let wanted = wanted.map_err(|cause| {
@@ -457,6 +538,39 @@ fn failed(id: &str, error: &str) -> Error {
         context.rpc_code = wire.code;
         context.rpc_data = wire.data.map(|data| data.get().to_owned());
     })
+}
+
+/// The result that a task ended in, which is no other task and no wish for input.
+fn final_result(id: &str, result: &RawValue) -> Result<RawJson> {
+    let result = RawJson::trusted(result.get().to_owned());
+    match result_type("tasks/get", &result)?.as_deref() {
+        None | Some("complete") => Ok(result),
+        Some("task") => Err(another_task(id)),
+        Some(other) => Err(refusal(format!(
+            "the task {:?} ended in a result of the type {:?}; it has to be \"complete\"",
+            shortened(id),
+            shortened(other)
+        ))),
+    }
+}
+
+fn another_task(id: &str) -> Error {
+    refusal(format!(
+        "the result of the task {:?} is another task; a task ends in the result of its call",
+        shortened(id)
+    ))
+}
+
+fn timed_out(message: String) -> Error {
+    Error::new(ErrorKind::McpTimeout, message)
+        .map_context(|context| context.rpc_code = Some(REQUEST_TIMEOUT_CODE))
+}
+
+fn outlived(lifetime: Option<Duration>) -> Error {
+    timed_out(format!(
+        "the task did not end within the {} s for which its server keeps it (ttl)",
+        lifetime.unwrap_or_default().as_secs_f64()
+    ))
 }
 
 fn refusal(message: String) -> Error {

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
             allow_input_required: bool = False,
             cache: str = "use",
             hands_out_task: bool = False,
+            task_timeout: float | None = None,
         ) -> asyncio.Future[Any]:
             """Send a request."""
             ...

@@ -13,6 +13,7 @@ from toolbridge.mcp.client._arguments import (
     check_object,
     check_str,
     read_page,
+    read_seconds,
     read_uri,
     type_error,
 )
@@ -109,6 +110,7 @@ class Verbs:
         input_responses: dict[str, Any] | None = None,
         request_state: str | None = None,
         allow_input_required: bool = False,
+        task_timeout_seconds: timedelta | float | None = None,
     ) -> types.CallToolResult:
         """Call a tool.
 
@@ -128,6 +130,9 @@ class Verbs:
             request_state: The ``requestState`` of that result, unchanged. Default: none.
             allow_input_required: Whether a wish for input is returned, as an
                 ``InputRequiredResult``, instead of being answered by the callbacks.
+            task_timeout_seconds: How long to wait for the end of a task that the call became, in
+                seconds or as a ``timedelta``; then the task is cancelled. Default: as long as the
+                server keeps it (its ``ttl``).
 
         Returns:
             The result. A tool that failed gives a result whose ``isError`` is true, not an
@@ -137,7 +142,8 @@ class Verbs:
             TypeError: An argument has a type that it does not take.
             MCPError: The server refused the call, or a callback refused its wish.
             ToolOutputError: The result does not fit the output schema of the tool.
-            MCPTimeoutError: No answer in time; the server is told that the call is cancelled.
+            MCPTimeoutError: No answer, or no end of the task, in time; the server is told that the
+                call is cancelled.
             ConnectionClosedError: The connection ended first.
         """
         if type(name) is not str and not isinstance(name, str):
@@ -147,6 +153,8 @@ class Verbs:
         params = {"name": name} if arguments is None else {"name": name, "arguments": arguments}
         if input_responses is not None or request_state is not None:
             _add_round(params, input_responses, request_state)
+        limit = read_seconds("task_timeout_seconds", task_timeout_seconds)
+        how = None if limit is None else {"task_timeout": limit}
         answer = await self._request(
             "tools/call",
             params,
@@ -154,6 +162,7 @@ class Verbs:
             progress_callback,
             meta,
             allow_input_required,
+            how,
         )
         if allow_input_required and _wants_input(answer):
             return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]

@@ -1,6 +1,15 @@
 //! Calls that a server runs as tasks: the extension `io.modelcontextprotocol/tasks` (SEP-2663) of
-//! 2026-07-28, and the experimental tasks of 2025-11-25. A task is polled until it has a result, the
-//! input that it wants is given, and one that nobody waits for any more is cancelled.
+//! 2026-07-28, and the experimental tasks of 2025-11-25. A task is polled until it has a result, and
+//! looked at as soon as the server tells of it; the input that it wants is given, and one that nobody
+//! waits for any more is cancelled.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `state` | one state of a task, as the server told it |
+//! | `news` | what the server says of tasks unasked |
+
+mod news;
+mod state;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -8,11 +17,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+
+pub(super) use news::TaskNews;
+use news::Watch;
+pub(super) use state::is_created;
+use state::{Status, Task};
 
 use super::fields::members;
 use super::rounds::{result_type, shortened};
@@ -38,129 +51,6 @@ const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
 const MAXIMUM_ANSWERED: usize = 1_000;
 
 const INTERNAL_ERROR: i64 = -32_603;
-
-/// How far a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Working,
-    InputRequired,
-    Completed,
-    Failed,
-    Cancelled,
-}
-
-impl Status {
-    /// As a server writes it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Working => "working",
-            Self::InputRequired => "input_required",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// One state of a task, as its server told it.
-#[derive(Debug)]
-struct Task {
-    id: String,
-    status: Status,
-    message: Option<String>,
-    poll: Option<Duration>,
-    /// How long it is kept, from its creation.
-    lifetime: Option<Duration>,
-    text: RawJson,
-}
-
-/// The members of a task in both revisions.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Told {
-    task_id: String,
-    status: String,
-    #[serde(default)]
-    status_message: Option<String>,
-    #[serde(default, alias = "pollInterval")]
-    poll_interval_ms: Option<f64>,
-    #[serde(default, alias = "ttl")]
-    ttl_ms: Option<f64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Outcome<'a> {
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    input_requests: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Created<'a> {
-    #[serde(borrow)]
-    task: &'a RawValue,
-}
-
-impl Task {
-    fn read(answer: &RawJson, method: &str) -> Result<Self> {
-        let text = match serde_json::from_slice::<Created<'_>>(answer.as_bytes()) {
-            Ok(created) => RawJson::trusted(created.task.get().to_owned()),
-            Err(_) => answer.clone(),
-        };
-        let told: Told = serde_json::from_slice(text.as_bytes()).map_err(|cause| {
-            let message = format!("the server answered {method} with a task that is none");
-            refusal(message).with_source(cause)
-        })?;
-        let status = match told.status.as_str() {
-            "working" => Status::Working,
-            "input_required" => Status::InputRequired,
-            "completed" => Status::Completed,
-            "failed" => Status::Failed,
-            "cancelled" => Status::Cancelled,
-            other => {
-                return Err(refusal(format!(
-                    "the server says that the task {:?} is {:?}; a task is \"working\", \
-                     \"input_required\", \"completed\", \"failed\" or \"cancelled\"",
-                    shortened(&told.task_id),
-                    shortened(other)
-                )));
-            }
-        };
-        let poll = told
-            .poll_interval_ms
-            .and_then(|wait| Duration::try_from_secs_f64(wait / 1e3).ok());
-        let lifetime = told
-            .ttl_ms
-            .filter(|lifetime| *lifetime > 0.0)
-            .and_then(|lifetime| Duration::try_from_secs_f64(lifetime / 1e3).ok());
-        Ok(Self {
-            id: told.task_id,
-            status,
-            message: told.status_message,
-            poll,
-            lifetime,
-            text,
-        })
-    }
-
-    fn outcome(&self) -> Outcome<'_> {
-        serde_json::from_slice(self.text.as_bytes()).unwrap_or_default()
-    }
-}
-
-/// Whether an answer of `tools/call` is a task instead of a result.
-pub(super) fn is_created(answer: &RawJson, is_modern: bool) -> bool {
-    if is_modern {
-        return matches!(result_type("tools/call", answer), Ok(Some(kind)) if kind == "task");
-    }
-    memmem::find(answer.as_bytes(), b"\"taskId\"").is_some()
-        && serde_json::from_slice::<Created<'_>>(answer.as_bytes())
-            .is_ok_and(|created| serde_json::from_str::<Told>(created.task.get()).is_ok())
-}
 
 /// Whether a server of 2025-11-25 runs calls as tasks; `described` is its answer to `initialize`.
 pub(super) fn is_offered(described: &RawJson) -> bool {
@@ -292,6 +182,8 @@ impl Client {
         let mut waits = Waits { next: FIRST_WAIT };
         let mut shown: Option<(Status, Option<String>)> = None;
         let mut is_seed = true;
+        let id = task.id.clone();
+        let mut watch = Watch::new(self, &id, is_modern);
         loop {
             let state = Some((task.status, task.message.clone()));
             if shown != state {
@@ -371,8 +263,7 @@ impl Client {
             let at_once = is_seed && matches!(task.status, Status::Completed | Status::Failed);
             if !at_once {
                 let wait = waits.next(task.poll);
-                self.wait_for_news(rest.map_or(wait, |rest| wait.min(rest)))
-                    .await;
+                watch.wait(rest.map_or(wait, |rest| wait.min(rest))).await;
             }
             is_seed = false;
             let asked = CallOptions {
@@ -389,20 +280,6 @@ impl Client {
                 )));
             }
             *task = seen;
-        }
-    }
-
-    /// Waits until it is time to look, or until the server says that a task has moved on.
-    async fn wait_for_news(&self, wait: Duration) {
-        let news = async {
-            self.knowledge.task_news.notified().await;
-            // A server that says so all the time does not make this client ask all the time.
-            tokio::time::sleep(SHORTEST_POLL).await;
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = news => {}
-            _ = self.ended() => {}
         }
     }
 
@@ -584,25 +461,6 @@ mod tests {
 
     fn raw(text: &str) -> RawJson {
         RawJson::parse(text.to_owned()).unwrap()
-    }
-
-    #[test]
-    fn a_task_is_read_in_the_form_of_either_revision() {
-        let modern = r#"{"resultType":"task","taskId":"a","status":"working","pollIntervalMs":5}"#;
-        let legacy = r#"{"task":{"taskId":"a","status":"working","pollInterval":5}}"#;
-        for text in [modern, legacy] {
-            let task = Task::read(&raw(text), "tools/call").unwrap();
-            assert_eq!(task.id, "a");
-            assert_eq!(task.status, Status::Working);
-            assert_eq!(task.poll, Some(Duration::from_millis(5)));
-        }
-        assert!(is_created(&raw(modern), true) && !is_created(&raw(modern), false));
-        assert!(is_created(&raw(legacy), false) && !is_created(&raw(legacy), true));
-        let structured = r#"{"content":[],"structuredContent":{"taskId":"a"}}"#;
-        assert!(!is_created(&raw(structured), false));
-        for odd in [r#"{"taskId":"a"}"#, r#"{"taskId":"a","status":"lost"}"#] {
-            assert!(Task::read(&raw(odd), "tasks/get").is_err());
-        }
     }
 
     #[test]

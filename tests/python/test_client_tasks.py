@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from servers.http_scripted import INITIALIZE, PATIENCE, Server
-from servers.modern import VERSION, listing, modern, refuse, structured, tool
+from servers.modern import VERSION, listing, modern, refuse, structured, told, tool
 from toolbridge import MCPError, ToolOutputError
 from toolbridge.mcp import Client
 from toolbridge.mcp.types import ElicitResult
@@ -213,13 +213,6 @@ async def test_a_task_that_the_server_does_not_know_is_its_error():
             with pytest.raises(MCPError, match="no such task") as failure:
                 await one.task("gone").result()
             assert failure.value.code == -32602
-
-
-def told(exchange, method, **params):
-    """A word of a server about a subscription."""
-    meta = {"io.modelcontextprotocol/subscriptionId": exchange.request.message["id"]}
-    message = {"method": f"notifications/{method}", "params": {**params, "_meta": meta}}
-    exchange.event({"jsonrpc": "2.0", **message})
 
 
 class Telling(Tasks):

@@ -13,7 +13,7 @@
 //! | `flow`, `grant` | the way to a token |
 //! | `settings`, `storage` | what the user says, is asked, and keeps |
 //! | `discovery`, `challenge`, `scope`, `client`, `document` | what servers say; pure |
-//! | `keys`, `exchange` | signatures; requests |
+//! | `keys`, `exchange`, `near` | signatures; requests, and where they may lead |
 
 mod challenge;
 mod client;
@@ -23,6 +23,7 @@ mod exchange;
 mod flow;
 mod grant;
 mod keys;
+mod near;
 mod provider;
 mod scope;
 mod settings;

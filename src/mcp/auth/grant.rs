@@ -7,7 +7,7 @@ use super::discovery::{
     check_callback_issuer, check_issuer, endpoint, refused, resource_of, server_locations,
 };
 use super::document::Document;
-use super::exchange::Answer;
+use super::exchange::{Answer, sentence};
 use super::keys::{DpopKey, is_same_secret, random_text, sha256};
 use super::provider::{Found, Inner};
 use super::scope::OFFLINE;
@@ -330,8 +330,9 @@ impl Inner {
             let description = answer.text("error_description");
             let description = description.map_or_else(String::new, |text| format!(" ({text})"));
             return Err(refused(format!(
-                "the authorization server {} refused: {error}{description}",
-                found.issuer
+                "the authorization server {} refused: {}",
+                found.issuer,
+                sentence(&format!("{error}{description}"))
             )));
         }
         let code = answer

@@ -17,7 +17,8 @@ use super::discovery::{origin, refused};
 use super::document::Document;
 use super::exchange::{Exchange, secret_value};
 use super::keys::{DpopKey, now};
-use super::settings::{Callbacks, OAuthSettings};
+use super::near::Guard;
+use super::settings::{Callbacks, Grant, OAuthSettings};
 use super::storage::TokenStorage;
 use super::{Authorizer, Pending, Refusal, Rounds, scope};
 use crate::error::{Error, ErrorKind, Result};
@@ -200,13 +201,25 @@ impl OAuth {
         if Duration::try_from_secs_f64(settings.timeout_seconds).is_err() {
             return Err(configuration("timeout takes a number of seconds"));
         }
+        let provider = match &settings.grant {
+            Grant::EnterpriseManaged(provider) => Some(provider),
+            _ => None,
+        };
+        let guard = Guard::new(
+            server.clone(),
+            &[
+                settings.issuer.as_deref(),
+                provider.and_then(|provider| provider.issuer.as_deref()),
+                provider.and_then(|provider| provider.token_endpoint.as_deref()),
+            ],
+        );
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
                 server,
                 callbacks,
                 storage,
-                exchange: Exchange::default(),
+                exchange: Exchange::new(guard),
                 asks: watch::Sender::new(false),
                 state: Mutex::default(),
                 is_loaded: OnceCell::new(),

@@ -7,6 +7,8 @@ sent, unknown fields included.
 
 from __future__ import annotations
 
+from typing import overload
+
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
     check_number,
@@ -24,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
-    from typing import Any
+    from typing import Any, Literal
 
     from toolbridge.mcp.client.caching import CacheMode
 
@@ -99,6 +101,36 @@ class Verbs:
         )
         return types.ListToolsResult._wrap(answer)
 
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        read_timeout_seconds: timedelta | float | None = None,
+        progress_callback: Callable[..., Any] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: Literal[False] = False,
+        task_timeout_seconds: timedelta | float | None = None,
+    ) -> types.CallToolResult: ...
+
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        read_timeout_seconds: timedelta | float | None = None,
+        progress_callback: Callable[..., Any] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: bool,
+        task_timeout_seconds: timedelta | float | None = None,
+    ) -> types.CallToolResult | types.InputRequiredResult: ...
+
     async def call_tool(
         self,
         name: str,
@@ -111,7 +143,7 @@ class Verbs:
         request_state: str | None = None,
         allow_input_required: bool = False,
         task_timeout_seconds: timedelta | float | None = None,
-    ) -> types.CallToolResult:
+    ) -> types.CallToolResult | types.InputRequiredResult:
         """Call a tool.
 
         In revision 2026-07-28 a server may answer with a wish for input. The callbacks of the session
@@ -165,7 +197,7 @@ class Verbs:
             how,
         )
         if allow_input_required and _wants_input(answer):
-            return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]
+            return types.InputRequiredResult._wrap(answer)
         return types.CallToolResult._wrap(answer)
 
     async def list_prompts(
@@ -182,6 +214,30 @@ class Verbs:
         )
         return types.ListPromptsResult._wrap(answer)
 
+    @overload
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, str] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: Literal[False] = False,
+    ) -> types.GetPromptResult: ...
+
+    @overload
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, str] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: bool,
+    ) -> types.GetPromptResult | types.InputRequiredResult: ...
+
     async def get_prompt(
         self,
         name: str,
@@ -191,7 +247,7 @@ class Verbs:
         input_responses: dict[str, Any] | None = None,
         request_state: str | None = None,
         allow_input_required: bool = False,
-    ) -> types.GetPromptResult:
+    ) -> types.GetPromptResult | types.InputRequiredResult:
         """Fill in a prompt.
 
         Args:
@@ -217,7 +273,7 @@ class Verbs:
             "prompts/get", params, meta=meta, allow_input_required=allow_input_required
         )
         if allow_input_required and _wants_input(answer):
-            return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]
+            return types.InputRequiredResult._wrap(answer)
         return types.GetPromptResult._wrap(answer)
 
     async def list_resources(
@@ -249,6 +305,30 @@ class Verbs:
         )
         return types.ListResourceTemplatesResult._wrap(answer)
 
+    @overload
+    async def read_resource(
+        self,
+        uri: object,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: Literal[False] = False,
+        cache_mode: CacheMode = "use",
+    ) -> types.ReadResourceResult: ...
+
+    @overload
+    async def read_resource(
+        self,
+        uri: object,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: bool,
+        cache_mode: CacheMode = "use",
+    ) -> types.ReadResourceResult | types.InputRequiredResult: ...
+
     async def read_resource(
         self,
         uri: object,
@@ -258,7 +338,7 @@ class Verbs:
         request_state: str | None = None,
         allow_input_required: bool = False,
         cache_mode: CacheMode = "use",
-    ) -> types.ReadResourceResult:
+    ) -> types.ReadResourceResult | types.InputRequiredResult:
         """Read a resource.
 
         Args:
@@ -285,7 +365,7 @@ class Verbs:
             how=read_cache_mode(cache_mode),
         )
         if allow_input_required and _wants_input(answer):
-            return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]
+            return types.InputRequiredResult._wrap(answer)
         return types.ReadResourceResult._wrap(answer)
 
     async def subscribe_resource(

@@ -45,6 +45,18 @@ impl PeerError {
         }
     }
 
+    /// The answer to a request beyond those that are handled at once.
+    pub(crate) fn too_many(method: &str, limit: usize) -> Self {
+        Self {
+            code: ErrorCode::INTERNAL_ERROR.0,
+            message: format!(
+                "this client handles {limit} requests at once, and that many have no answer yet: \
+                 {method} was refused; ask again when there are fewer"
+            ),
+            data: None,
+        }
+    }
+
     /// The answer to a request whose parameters cannot be used.
     pub fn invalid_params(message: String) -> Self {
         Self {

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use rmcp::model::JsonRpcMessage;
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -17,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{Answers, Untaken};
 use super::framing::Framer;
 use super::inbox::{Inbox, outgoing_text};
 use super::stderr::{Tail, forward};
@@ -218,6 +221,9 @@ pub struct StdioConnection {
     inbox: Inbox,
     /// Gathers the reason once the output has ended.
     ending: Option<JoinHandle<()>>,
+    answers: Arc<Answers>,
+    /// The server does not take its answers: what it still says is not read.
+    is_flooded: AtomicBool,
 }
 
 impl StdioConnection {
@@ -277,6 +283,8 @@ impl StdioConnection {
             framer: Framer::new(parameters.maximum_message_bytes),
             inbox: Inbox::new(link, parameters.maximum_message_bytes),
             ending: None,
+            answers: Arc::default(),
+            is_flooded: AtomicBool::new(false),
         })
     }
 
@@ -335,7 +343,7 @@ fn enlarge_pipe(_stdout: &ChildStdout) {}
 impl StdioConnection {
     /// The next message; None once the output has ended.
     pub(crate) async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
-        loop {
+        while !self.is_flooded.load(Ordering::Relaxed) {
             if let Some(message) = self.inbox.next_message() {
                 return Some(message);
             }
@@ -373,12 +381,36 @@ impl StdioConnection {
     pub(crate) fn post(&self, message: &TxJsonRpcMessage<RoleClient>) -> io::Result<()> {
         let mut text = outgoing_text(&self.process.link, message).map_err(io::Error::other)?;
         text.push(b'\n');
-        let posted = self.process.outbox.post(text.into());
+        let untaken = match message {
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {
+                match self.answers.add(text.len()) {
+                    Ok(untaken) => Some(untaken),
+                    Err(why) => return Err(self.flooded(&why)),
+                }
+            }
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        };
+        let posted = self.process.outbox.post(text.into(), untaken);
         if posted.is_err() && self.process.outbox.close() {
             let process = Arc::clone(&self.process);
             tokio::spawn(async move { process.input_broke().await });
         }
         posted
+    }
+
+    /// Ends the server, of which nothing more is read.
+    fn flooded(&self, why: &str) -> io::Error {
+        let process = &self.process;
+        self.is_flooded.store(true, Ordering::Relaxed);
+        process.link.end(Ending {
+            what: format!("the MCP server `{}` {why}", process.name),
+            last_lines: process.tail.lines(),
+        });
+        if process.outbox.close() {
+            let process = Arc::clone(process);
+            tokio::spawn(async move { process.end(PATIENCE).await });
+        }
+        io::ErrorKind::BrokenPipe.into()
     }
 }
 
@@ -393,7 +425,8 @@ struct Outbox {
 #[derive(Debug, Default)]
 struct OutboxState {
     stdin: Option<ChildStdin>,
-    waiting: VecDeque<Bytes>,
+    /// Answers are counted for as long as they are here.
+    waiting: VecDeque<(Bytes, Option<Untaken>)>,
 }
 
 impl Outbox {
@@ -412,7 +445,7 @@ impl Outbox {
     }
 
     /// Writes at once what the pipe takes at once: most messages never wait for another task.
-    fn post(&self, mut text: Bytes) -> io::Result<()> {
+    fn post(&self, mut text: Bytes, untaken: Option<Untaken>) -> io::Result<()> {
         let mut state = lock(&self.state);
         if self.closed.is_cancelled() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -431,7 +464,7 @@ impl Outbox {
             }
         }
         if !text.is_empty() {
-            state.waiting.push_back(text);
+            state.waiting.push_back((text, untaken));
             drop(state);
             self.changed.notify_one();
         }
@@ -468,7 +501,7 @@ impl Outbox {
     /// queues behind it.
     fn take_first(&self) -> Option<(ChildStdin, Bytes)> {
         let mut state = lock(&self.state);
-        let piece = state.waiting.front().cloned()?;
+        let piece = state.waiting.front()?.0.clone();
         Some((state.stdin.take()?, piece))
     }
 }

@@ -6,6 +6,7 @@ pub mod event_stream;
 pub mod framing;
 pub mod http;
 mod inbox;
+mod scratch;
 pub mod sse;
 mod stderr;
 pub mod stdio;

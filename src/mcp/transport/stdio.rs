@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::answers::{Answers, Untaken};
 use super::framing::Framer;
 use super::inbox::{Inbox, outgoing_text};
+use super::scratch::{SCRATCH_BYTES, read_with};
 use super::stderr::{Tail, forward};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mcp::client::Place;
@@ -351,7 +352,7 @@ impl StdioConnection {
                 self.inbox.frame(frame);
                 continue;
             }
-            match self.stdout.read_buf(self.framer.space()).await {
+            match self.read().await {
                 Ok(count) if count > 0 => {}
                 _ => match self.framer.finish() {
                     Some(frame) => self.inbox.frame(frame),
@@ -375,6 +376,19 @@ impl StdioConnection {
             let _ = ending.await;
         }
         None
+    }
+
+    /// Reads what there is. Only the rest of a large message goes where it will stay at once.
+    async fn read(&mut self) -> io::Result<usize> {
+        let (stdout, framer) = (&mut self.stdout, &mut self.framer);
+        if framer.held() >= SCRATCH_BYTES {
+            return stdout.read_buf(framer.large_space()).await;
+        }
+        read_with(stdout, |piece| {
+            framer.space().extend_from_slice(piece);
+            piece.len()
+        })
+        .await
     }
 
     /// Puts a message on the wire, or in the queue for it, before anything that is sent later.

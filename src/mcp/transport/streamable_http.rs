@@ -313,9 +313,12 @@ impl Endpoint {
                      {shown}"
                 )))
             }
-            _ if answer.status() == StatusCode::ACCEPTED => Err(Undelivered::new(format!(
-                "the MCP server at {origin} accepted {name} (status 202) but did not answer it"
-            ))),
+            _ if answer.status() == StatusCode::ACCEPTED => Err(Undelivered::lost(
+                Loss::Broken,
+                format!(
+                    "the MCP server at {origin} accepted {name} (status 202) but did not answer it"
+                ),
+            )),
             other => {
                 let status = answer.status();
                 let body = self.http.body(answer, name).await?;

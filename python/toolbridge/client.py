@@ -284,6 +284,7 @@ class Client:
         self._group: _toolbridge.Group | None = None
         self._is_closed = False
         self._changes: CallbackQueue | None = None
+        self._untold: set[tuple[str, str]] = set()
         self._merged: tuple[int, list[dict[str, Any]]] = (0, [])
         self._entries: dict[str, dict[str, Any]] = {}
         self.servers = Servers()
@@ -504,7 +505,17 @@ class Client:
 
     def _on_change(self, server: str, what: str) -> None:
         if self._on_change_callback is not None and self._changes is not None:
-            self._changes.put("on_change callback", self._on_change_callback, server, what)
+            # A server may change without an end; what was not told yet is told once.
+            change = (server, what)
+            if change not in self._untold:
+                self._untold.add(change)
+                self._changes.put(
+                    "on_change callback", self._tell, self._on_change_callback, change
+                )
+
+    def _tell(self, callback: Callable[[str, str], object], change: tuple[str, str]) -> object:
+        self._untold.discard(change)
+        return callback(*change)
 
     def __iter__(self) -> Iterator[Server]:
         """Go through the servers."""

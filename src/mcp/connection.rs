@@ -104,9 +104,6 @@ impl Transport<RoleClient> for Connection {
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
-        // rmcp makes a task for each request, and messages that were read together come without a
-        // wait: those tasks get their turn before thousands more are made.
-        tokio::task::coop::consume_budget().await;
         match self {
             Self::Stdio(connection) => connection.receive().await,
             Self::StreamableHttp(connection) => connection.receive().await,

@@ -123,7 +123,13 @@ pub(crate) fn decode(text: &Bytes) -> Vec<Result<Incoming, String>> {
     vec![decode_one(text, text)]
 }
 
+/// What is smaller is copied: it may wait for long, and would keep all that was read with it.
+const SLICED_BYTES: usize = 16 << 10;
+
 fn slice(text: &Bytes, raw: &RawValue) -> RawJson {
+    if raw.get().len() < SLICED_BYTES {
+        return RawJson::trusted(raw.get().to_owned());
+    }
     RawJson::trusted(text.slice_ref(raw.get().as_bytes()))
 }
 

@@ -1,6 +1,7 @@
 //! Many servers for Python, and one that lasts. Their public faces are `python/toolbridge/client.py`
 //! and `python/toolbridge/experimental_mcp_client/client.py`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::mcp::transport::stdio::ErrorLog;
 use crate::mcp::{self, CallOptions, Loaded, Opening, Params, Target};
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::caching::cache_mode;
-use crate::python::callbacks::{Listeners, progress_listener};
+use crate::python::callbacks::Listeners;
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
 use crate::python::session::{error_log, limit, read_setup, same_process};
@@ -115,12 +116,28 @@ impl Group {
         let (_, queue) = LoopQueue::running(py)?;
         let on_change = Arc::new(on_change);
         let weak = Arc::downgrade(&on_change);
+        let untold = Arc::<Mutex<HashSet<(String, &'static str)>>>::default();
         let listener: ChangeListener = Arc::new(move |server: &str, change: Change| {
             let Some(listener) = weak.upgrade() else {
                 return;
             };
-            let server = server.to_owned();
-            queue.push_event(move |py| listener.call1(py, (server, change.name())).map(drop));
+            let told = (server.to_owned(), change.name());
+            // A server may change without an end; what was not told yet is told once.
+            if !untold
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(told.clone())
+            {
+                return;
+            }
+            let untold = Arc::clone(&untold);
+            queue.push_event(move |py| {
+                untold
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&told);
+                listener.call1(py, told).map(drop)
+            });
         });
         Ok(Self {
             core: Arc::new(mcp::Group::new(separator, listener)),
@@ -411,7 +428,7 @@ impl Server {
             meta: meta.map(to_json).transpose()?,
         };
         let progress = match progress {
-            Some(listener) => Some(progress_listener(LoopQueue::running(py)?.1, listener)),
+            Some(listener) => Some(self.listeners.progress_listener(py, listener)?),
             None => None,
         };
         let options = CallOptions {

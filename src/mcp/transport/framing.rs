@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn nothing_is_held_between_two_lines() {
         let mut framer = Framer::new(1 << 20);
-        framer.space().extend_from_slice(&[b'x'; 100_000]);
+        framer.space().extend_from_slice(&vec![b'x'; 100_000]);
         assert_eq!(framer.next_frame(), None);
         framer.space().extend_from_slice(b"\n");
         assert!(framer.next_frame().is_some());

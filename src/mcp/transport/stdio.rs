@@ -345,8 +345,11 @@ impl StdioConnection {
     /// The next message; None once the output has ended.
     pub(crate) async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         while !self.is_flooded.load(Ordering::Relaxed) {
-            if let Some(message) = self.inbox.next_message() {
+            if let Some(message) = self.inbox.next_message().await {
                 return Some(message);
+            }
+            if self.process.link.is_congested() {
+                self.process.link.room().await;
             }
             if let Some(frame) = self.framer.next_frame() {
                 self.inbox.frame(frame);

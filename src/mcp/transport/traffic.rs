@@ -235,12 +235,13 @@ impl Traffic {
         start: impl Fn(Post, Heard) -> Exchange,
     ) -> Option<RxJsonRpcMessage<RoleClient>> {
         loop {
-            if let Some(message) = self.inbox.next_message() {
+            if let Some(message) = self.inbox.next_message().await {
                 if let Some(id) = answered(&message) {
                     self.in_flight.remove(id);
                 }
                 return Some(message);
             }
+            let is_congested = self.link.is_congested();
             tokio::select! {
                 biased;
                 () = self.closed.cancelled() => {
@@ -248,7 +249,8 @@ impl Traffic {
                     return None;
                 }
                 Some(post) = self.posted.recv(), if !self.is_held => self.begin(post, &start),
-                Some(said) = self.heard.recv() => self.hear(said),
+                () = self.link.room(), if is_congested => {}
+                Some(said) = self.heard.recv(), if !is_congested => self.hear(said),
                 Some(_) = self.exchanges.next(), if !self.exchanges.is_empty() => {
                     if self.answer_places.available_permits() > 0
                         && let Some(post) = self.held_answers.pop_front()

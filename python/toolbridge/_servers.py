@@ -86,6 +86,12 @@ def read_servers(servers: Any, http: Http) -> list[_Entry]:
     if _is_path(servers):
         from os import fspath
 
+        if isinstance(servers, str) and "://" in servers:
+            scheme = servers.partition("://")[0]
+            message = (
+                f"servers is a URL that begins with {scheme}://; it takes http:// and https://"
+            )
+            raise ConfigurationError(message)
         return [_entry(one, http) for one in _load(fspath(servers), is_path=True)]
     raise type_error("servers", _ACCEPTED, servers)
 

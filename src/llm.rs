@@ -11,6 +11,7 @@
 //! | [`answer`] | what makes a body an answer, and the repairs that it gets |
 //! | [`stream`] | server-sent events out of bytes |
 //! | [`chat_stream`] | a running stream: buffering, back-pressure, how it ended |
+//! | [`passage`] | a running stream that is passed on as it came |
 //! | [`client`] | the connection pool and the calls |
 //! | [`router`] | several deployments behind one name of a model |
 
@@ -19,6 +20,7 @@ pub mod chat_stream;
 pub mod client;
 pub mod failure;
 pub mod model_id;
+pub mod passage;
 pub mod provider;
 pub mod retry;
 pub mod router;

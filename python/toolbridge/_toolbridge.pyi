@@ -26,7 +26,6 @@ __all__ = [
     "Session",
     "Subscription",
     "TokenFile",
-    "Waiting",
     "__version__",
     "authorization_header",
     "chat_completion",
@@ -69,8 +68,8 @@ def connect_http(
     terminate_on_close: bool,
     mode: str,
     setup: dict[str, Any],
-    on_notification: Callable[[str, dict[str, Any] | None, Waiting], object],
-    on_garbage: Callable[[str, str, Waiting], object],
+    on_notification: Callable[[str, dict[str, Any] | None], object],
+    on_garbage: Callable[[str, str], object],
     on_request: Callable[[str, dict[str, Any] | None, Responder], object],
 ) -> Future[tuple[Session, dict[str, Any]]]: ...
 def open_sse(arguments: HttpArguments) -> Future[Connection]: ...
@@ -113,8 +112,8 @@ class Session:
     def __new__(
         cls,
         connection: Connection,
-        on_notification: Callable[[str, dict[str, Any] | None, Waiting], object],
-        on_garbage: Callable[[str, str, Waiting], object],
+        on_notification: Callable[[str, dict[str, Any] | None], object],
+        on_garbage: Callable[[str, str], object],
         on_request: Callable[[str, dict[str, Any] | None, Responder], object],
         setup: dict[str, Any],
     ) -> Session: ...
@@ -127,18 +126,17 @@ class Session:
         params: object | None,
         meta: object | None,
         timeout: float | None,
-        progress: Callable[[dict[str, Any], Waiting], object] | None,
+        progress: Callable[[dict[str, Any]], object] | None,
         allow_input_required: bool = False,
         cache: str = "use",
         hands_out_task: bool = False,
-        task_timeout: float | None = None,
     ) -> Future[Any]: ...
     def finish_task(
         self,
         tool: str | None,
         created: object,
         timeout: float | None,
-        on_status: Callable[[dict[str, Any], Waiting], object] | None,
+        on_status: Callable[[dict[str, Any]], object] | None,
     ) -> Future[Any]: ...
     def listen(self, wanted: object, timeout: float | None) -> Future[Subscription]: ...
     def notify(self, method: str, params: object | None) -> Future[None]: ...
@@ -164,8 +162,6 @@ def authorization_header(auth_type: str, value: str) -> tuple[str, str]: ...
 @final
 class ServerConfig:
     @property
-    def has_url(self) -> bool: ...
-    @property
     def name(self) -> str: ...
     @property
     def description(self) -> str | None: ...
@@ -181,8 +177,8 @@ class Group:
         setup: dict[str, Any],
         settings: dict[str, Any],
         errlog: object | None,
-        on_notification: Callable[[str, dict[str, Any] | None, Waiting], object],
-        on_garbage: Callable[[str, str, Waiting], object],
+        on_notification: Callable[[str, dict[str, Any] | None], object],
+        on_garbage: Callable[[str, str], object],
         on_request: Callable[[str, dict[str, Any] | None, Responder], object],
     ) -> Server: ...
     def settled(self) -> Future[None]: ...
@@ -208,17 +204,13 @@ class Server:
         params: object | None,
         meta: object | None,
         timeout: float | None,
-        progress: Callable[[dict[str, Any], Waiting], object] | None,
+        progress: Callable[[dict[str, Any]], object] | None,
         allow_input_required: bool = False,
         cache: str = "use",
         hands_out_task: bool = False,
-        task_timeout: float | None = None,
     ) -> Future[Any]: ...
     def notify(self, method: str, params: object | None) -> Future[None]: ...
     def close(self) -> Future[None] | None: ...
-
-@final
-class Waiting: ...
 
 @final
 class Responder:

@@ -1,9 +1,13 @@
 //! Errors as HTTP answers, in the shape that OpenAI gives them. The one place where a kind of error
 //! becomes a status.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
@@ -12,22 +16,32 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub(super) struct Failure {
     status: StatusCode,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     code: Option<String>,
     param: Option<String>,
-    message: String,
-    retry_after: Option<u64>,
+    message: Box<str>,
+    retry_after: Option<Duration>,
+    told: Option<Box<Told>>,
+}
+
+/// What a provider told.
+#[derive(Debug)]
+struct Told {
+    /// Its error object, which says more than one of ours.
+    body: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Failure {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
-            kind: type_of(status),
+            kind: type_of(status).into(),
             code: None,
             param: None,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             retry_after: None,
+            told: None,
         }
     }
 
@@ -40,8 +54,16 @@ impl Failure {
         self
     }
 
+    pub(super) fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
     /// The body, as JSON text.
     pub(super) fn body(&self) -> String {
+        if let Some(told) = self.told.as_ref().and_then(|told| told.body.as_ref()) {
+            return told.clone();
+        }
         json!({"error": {
             "message": self.message,
             "type": self.kind,
@@ -49,6 +71,18 @@ impl Failure {
             "code": self.code,
         }})
         .to_string()
+    }
+
+    /// The same as an event of a stream.
+    pub(super) fn event(&self) -> String {
+        let mut event = String::new();
+        for line in self.body().split(['\n', '\r']) {
+            event.push_str("data: ");
+            event.push_str(line);
+            event.push('\n');
+        }
+        event.push('\n');
+        event
     }
 }
 
@@ -60,16 +94,55 @@ impl From<Error> for Failure {
             .and_then(|status| StatusCode::from_u16(status).ok());
         let told = told.filter(|status| status.is_client_error() || status.is_server_error());
         let status = told.unwrap_or_else(|| status_of(error.kind()));
-        let kind = type_of(status);
+        let headers = context.headers.iter().filter_map(|(name, value)| {
+            let name = is_passed_on(name).then(|| name.parse().ok())??;
+            Some((name, value.parse().ok()?))
+        });
+        let kind = context.error_type.clone().map(Cow::Owned);
         Self {
             status,
-            kind,
+            kind: kind.unwrap_or_else(|| type_of(status).into()),
             code: context.code.clone(),
             param: context.param.clone(),
-            retry_after: context.retry_after.map(|delay| delay.as_secs()),
-            message: error.to_string(),
+            retry_after: context.retry_after,
+            told: Some(Box::new(Told {
+                body: context.body.clone().filter(|body| is_error_object(body)),
+                headers: headers.collect(),
+            })),
+            message: error.to_string().into_boxed_str(),
         }
     }
+}
+
+/// Whether a body says what went wrong in the shape in which clients look for it.
+fn is_error_object(body: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        error: Object<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Object<'a> {
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+    }
+    serde_json::from_str::<Body<'_>>(body).is_ok_and(|body| !body.error.message.is_empty())
+}
+
+/// The headers of a provider's answer that are the client's business: how its request is called
+/// there, how much of its limits is left, when to come back.
+pub(super) fn is_passed_on(name: &str) -> bool {
+    matches!(
+        name,
+        "x-request-id"
+            | "request-id"
+            | "retry-after"
+            | "retry-after-ms"
+            | "x-should-retry"
+            | "openai-model"
+            | "openai-processing-ms"
+            | "openai-version"
+    ) || name.starts_with("x-ratelimit-")
 }
 
 /// The status of an error that no provider gave one.
@@ -88,6 +161,7 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::UnprocessableEntity => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout | ErrorKind::McpTimeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,
     }
@@ -113,7 +187,14 @@ impl IntoResponse for Failure {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        if let Some(seconds) = self.retry_after {
+        for (name, value) in self.told.into_iter().flat_map(|told| told.headers) {
+            headers.append(name, value);
+        }
+        if let Some(delay) = self.retry_after
+            && !headers.contains_key(header::RETRY_AFTER)
+        {
+            // Not too soon: what is left of a second counts as a whole one.
+            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {

@@ -1,67 +1,64 @@
-//! The OpenAI side: chat completions and the list of models. Owns [`Models`]; a request goes on as
-//! it came but for the name of its model, and so does its answer.
+//! The OpenAI side: chat completions and the lists of models. Owns [`Models`]; a request goes on as
+//! it came but for what its deployment changes, and its answer comes back as it was given.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `request` | the body of a request, in its limits |
+//! | `answer` | answers, streams and failures as HTTP |
+//! | `catalogue` | the lists of models |
+
+mod answer;
+mod catalogue;
+mod request;
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use http::{HeaderMap, StatusCode};
 
 use super::Shared;
 use super::failure::Failure;
-use crate::llm::client::{ChatClient, ChatRequest, Limits, StreamedAnswer, Trust};
-use crate::llm::retry::DEFAULT_MAX_RETRIES;
-use crate::llm::router::{Deployment, RouterSettings};
+use crate::error::nearest;
+use crate::llm::router::{Deployment, RequestBody, Router, RouterSettings};
+use answer::CallId;
 
-/// The largest request.
-const MAXIMUM_BODY_BYTES: usize = 64 << 20;
+pub(super) use catalogue::{info, model, models};
+
+/// What ends the paths that name the model before it.
+const CHAT_COMPLETIONS: &str = "/chat/completions";
 
 /// The models of the configuration.
 #[derive(Debug)]
 pub(super) struct Models {
-    deployments: Vec<Deployment>,
-    client: Arc<ChatClient>,
-}
-
-/// What a request says that is acted on.
-#[derive(Deserialize)]
-struct Asked<'a> {
-    #[serde(borrow, default)]
-    model: Option<&'a RawValue>,
-    #[serde(default)]
-    stream: Option<bool>,
+    router: Router,
 }
 
 impl Models {
-    pub(super) fn new(deployments: Vec<Deployment>, _settings: RouterSettings) -> Self {
+    pub(super) fn new(deployments: Vec<Deployment>, settings: RouterSettings) -> Self {
         Self {
-            deployments,
-            client: Arc::default(),
+            router: Router::new(deployments, settings),
         }
     }
 
     /// Those of another configuration, over the same connections.
-    pub(super) fn reloaded(&self, deployments: Vec<Deployment>, _settings: RouterSettings) -> Self {
+    pub(super) fn reloaded(&self, deployments: Vec<Deployment>, settings: RouterSettings) -> Self {
         Self {
-            deployments,
-            client: Arc::clone(&self.client),
+            router: self.router.successor(deployments, settings),
         }
     }
 
-    fn find(&self, name: &str) -> Result<&Deployment, Failure> {
-        let found = self.deployments.iter().find(|one| one.name == name);
-        found.ok_or_else(|| {
-            Failure::new(
-                StatusCode::NOT_FOUND,
-                format!("the model {name:?} does not exist; GET /v1/models lists those that do"),
-            )
+    fn unknown(&self, name: &str) -> Failure {
+        let known = self.router.names().iter().map(String::as_str);
+        let hint = match nearest(name, known) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "GET /v1/models lists those that do".to_owned(),
+        };
+        let message = format!("the model {name:?} does not exist; {hint}");
+        Failure::new(StatusCode::NOT_FOUND, message)
             .with_code("model_not_found")
-        })
+            .with_param("model")
     }
 }
 
@@ -69,104 +66,54 @@ pub(super) async fn chat_completions(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
-    shared.access.check(&headers)?;
-    let body = axum::body::to_bytes(body, MAXIMUM_BODY_BYTES)
-        .await
-        .map_err(|failure| Failure::invalid(format!("the body cannot be read: {failure}")))?;
-    let asked: Asked<'_> = serde_json::from_slice(&body)
-        .map_err(|failure| Failure::invalid(format!("the body is no JSON object: {failure}")))?;
-    let name: Option<String> = asked
-        .model
-        .and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let (Some(name), Some(place)) = (name, asked.model) else {
-        return Err(Failure::invalid("model takes the name of a model"));
-    };
-    let deployment = shared.models.find(&name)?;
-    let streams = asked.stream == Some(true);
-    let request = ChatRequest {
-        model: deployment.model.clone(),
-        endpoint: deployment.endpoint.clone(),
-        body: renamed(&body, place, &deployment.model.name),
-        limits: Limits::default(),
-        max_retries: DEFAULT_MAX_RETRIES,
-        trust: Trust::default(),
-    };
-    let client = &shared.models.client;
-    if streams {
-        return Ok(streamed(client.stream(&request).await?));
-    }
-    let answer = client.complete(&request).await?;
-    let mut response = Response::new(Body::from(answer.body.into_bytes()));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    Ok(response)
+) -> Response {
+    let id = CallId::of(&headers);
+    let answered = complete(&shared, &headers, body, None, &id).await;
+    answered.unwrap_or_else(|failure| answer::failed(failure, &id))
 }
 
-/// The body with another name of the model; everything else of it stays as it is.
-fn renamed(body: &Bytes, place: &RawValue, name: &str) -> Bytes {
-    let start = (place.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-    let end = start + place.get().len();
-    let name = serde_json::Value::from(name).to_string();
-    let mut text = BytesMut::with_capacity(body.len() + name.len());
-    text.put_slice(&body[..start]);
-    text.put_slice(name.as_bytes());
-    text.put_slice(&body[end..]);
-    text.freeze()
-}
-
-fn streamed(answer: StreamedAnswer) -> Response {
-    let events = stream::unfold(Some(answer.stream), |state| async move {
-        let stream = state?;
-        let mut text = BytesMut::new();
-        let next = match stream.next_chunks().await {
-            Ok(Some(chunks)) => {
-                for chunk in chunks {
-                    text.put_slice(b"data: ");
-                    text.put_slice(&chunk);
-                    text.put_slice(b"\n\n");
-                }
-                Some(stream)
-            }
-            Ok(None) => {
-                text.put_slice(b"data: [DONE]\n\n");
-                None
-            }
-            Err(failure) => {
-                text.put_slice(b"data: ");
-                text.put_slice(Failure::from(failure).body().as_bytes());
-                text.put_slice(b"\n\n");
-                None
-            }
-        };
-        Some((Ok::<_, std::convert::Infallible>(text.freeze()), next))
-    });
-    let mut response = Response::new(Body::from_stream(events));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
-    response
-}
-
-pub(super) async fn models(
+/// The paths of Azure and of the older API: the model stands before `/chat/completions`.
+pub(super) async fn deployment(
     State(shared): State<Arc<Shared>>,
+    Path(rest): Path<String>,
     headers: HeaderMap,
-) -> Result<axum::Json<serde_json::Value>, Failure> {
-    shared.access.check(&headers)?;
-    let mut names: Vec<&str> = Vec::new();
-    for deployment in &shared.models.deployments {
-        if !names.contains(&deployment.name.as_str()) {
-            names.push(&deployment.name);
-        }
+    body: Body,
+) -> Response {
+    let id = CallId::of(&headers);
+    let Some(model) = rest.strip_suffix(CHAT_COMPLETIONS) else {
+        let message =
+            format!("of a model by its path, {CHAT_COMPLETIONS} is served and nothing else");
+        return answer::failed(Failure::new(StatusCode::NOT_FOUND, message), &id);
+    };
+    let answered = complete(&shared, &headers, body, Some(model), &id).await;
+    answered.unwrap_or_else(|failure| answer::failed(failure, &id))
+}
+
+async fn complete(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+    model: Option<&str>,
+    id: &CallId,
+) -> Result<Response, Failure> {
+    shared.access.check(headers)?;
+    let models = &shared.models;
+    let text = request::read(headers, body).await?;
+    let body = RequestBody::read(text).map_err(|why| request::refused(&why))?;
+    let Some(model) = model.or(body.model()) else {
+        let message = "you must provide a model: the body has no \"model\"";
+        return Err(Failure::invalid(message).with_param("model"));
+    };
+    if !models.router.serves(model) {
+        return Err(models.unknown(model));
     }
-    let data: Vec<_> = names
+    let fallbacks = body.wishes().fallbacks.iter().flatten();
+    if let Some(name) = fallbacks
         .into_iter()
-        .map(|name| serde_json::json!({"id": name, "object": "model", "created": 1_677_610_602, "owned_by": "openai"}))
-        .collect();
-    Ok(axum::Json(
-        serde_json::json!({"object": "list", "data": data}),
-    ))
+        .find(|name| models.router.members_of(name).is_empty())
+    {
+        return Err(models.unknown(name).with_param("fallbacks"));
+    }
+    let routed = models.router.ask(model, &body).await?;
+    Ok(answer::given(routed, id))
 }

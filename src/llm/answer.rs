@@ -83,6 +83,55 @@ pub fn has_finish_reason(chunk: &[u8]) -> bool {
     false
 }
 
+/// What an answer took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Usage {
+    /// Tokens of the messages.
+    #[serde(default)]
+    pub prompt_tokens: u64,
+    /// Tokens of the answer.
+    #[serde(default)]
+    pub completion_tokens: u64,
+    /// Both, and what else counts.
+    #[serde(default)]
+    pub total_tokens: u64,
+}
+
+/// What a whole answer, or a chunk of a stream, says that it took.
+pub fn usage(body: &[u8]) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        usage: Option<Usage>,
+    }
+    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+    KEY.find(body)?;
+    serde_json::from_slice::<Body>(body).ok()?.usage
+}
+
+/// Whether the content policy of the provider cut a whole answer short.
+pub fn is_filtered(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow, default)]
+        choices: Vec<Finished<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Finished<'a> {
+        #[serde(borrow, default)]
+        finish_reason: Option<&'a RawValue>,
+    }
+    static REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"content_filter\""));
+    if REASON.find(body).is_none() {
+        return false;
+    }
+    let choices = serde_json::from_slice::<Body<'_>>(body).map(|body| body.choices);
+    let first = choices.ok().and_then(|choices| choices.into_iter().next());
+    first
+        .and_then(|choice| choice.finish_reason)
+        .is_some_and(|reason| reason.get() == "\"content_filter\"")
+}
+
 /// Repairs a chunk of a stream where needed.
 pub fn repair_chunk(chunk: Bytes) -> Bytes {
     repair(chunk, "delta")
@@ -306,6 +355,21 @@ mod tests {
             br#"{"choices":[{"delta":{"content":"\"error\""}}]}"#
         ));
         assert!(!is_error_chunk(br#"{"choices":[{"delta":{"error":1}}]}"#));
+    }
+
+    #[test]
+    fn usage_and_the_content_filter_are_seen_only_where_they_are_said() {
+        let body = br#"{"choices":[{"finish_reason":"content_filter","message":{"content":"x"}}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"more":{}}}"#;
+        let wanted = Usage {
+            prompt_tokens: 1,
+            completion_tokens: 2,
+            total_tokens: 3,
+        };
+        assert_eq!(usage(body), Some(wanted));
+        assert!(is_filtered(body));
+        let body = br#"{"choices":[{"finish_reason":"stop","message":{"content":"\"usage\"\"content_filter\"","usage":{"total_tokens":3}}}],"usage":null}"#;
+        assert_eq!(usage(body), None);
+        assert!(!is_filtered(body));
     }
 
     #[test]

@@ -19,14 +19,14 @@ use crate::error::{Error, ErrorKind};
 
 use super::answer;
 use super::failure::{FailureSite, snippet};
-use super::stream::{Event, EventParser};
+use super::stream::{Event, EventParser, EventTooLong};
 
 /// How much is read ahead of the reader.
 const MAX_BUFFERED_BYTES: usize = 1024 * 1024;
 /// How much is parsed before the reader hears of it.
 const BATCH_BYTES: usize = 32 * 1024;
 /// How long the connection may take to end after the last chunk, so that it can be used again.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+pub(super) const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// What [`ChatStream::take`] found.
 #[derive(Debug)]
@@ -194,12 +194,10 @@ where
 {
     let mut body = pin!(body);
     let mut reading = Reading {
-        source,
+        judge: Judge::new(source),
         parser: EventParser::default(),
         events: Vec::new(),
         chunks: Vec::new(),
-        count: 0,
-        is_finished: false,
     };
     let mut unpublished = 0;
     loop {
@@ -208,10 +206,10 @@ where
         } else {
             shared.publish(&mut reading.chunks);
             unpublished = 0;
-            match within(reading.source.idle, body.next()).await {
+            match within(reading.judge.idle(), body.next()).await {
                 Ok(next) => next,
                 Err(idle) => {
-                    shared.end(Some(reading.silence(idle)));
+                    shared.end(Some(reading.judge.silence(idle)));
                     return;
                 }
             }
@@ -244,7 +242,10 @@ where
 }
 
 /// The limit is the error.
-async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Duration> {
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, Duration> {
     match limit {
         None => Ok(work.await),
         Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| limit),
@@ -257,12 +258,113 @@ enum Flow {
 }
 
 struct Reading {
-    source: StreamSource,
+    judge: Judge,
     parser: EventParser,
     events: Vec<Event>,
     chunks: Vec<Bytes>,
+}
+
+/// What an event of a stream is.
+pub(super) enum Judged {
+    /// A chunk, repaired where needed.
+    Chunk(Bytes),
+    /// The last event.
+    Done,
+    /// The stream cannot go on.
+    Failed(Error),
+}
+
+/// Tells what the events of one stream are, and what its end means.
+#[derive(Debug)]
+pub(super) struct Judge {
+    source: StreamSource,
     count: usize,
     is_finished: bool,
+}
+
+impl Judge {
+    pub(super) fn new(source: StreamSource) -> Self {
+        Self {
+            source,
+            count: 0,
+            is_finished: false,
+        }
+    }
+
+    /// The longest silence.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.source.idle
+    }
+
+    /// How many chunks there were.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn event(&mut self, event: Event) -> Judged {
+        let Event { data, is_error } = event;
+        if data.trim_ascii() == b"[DONE]" {
+            return Judged::Done;
+        }
+        let source = &self.source;
+        if is_error || answer::is_error_chunk(&data) {
+            let place = "in the middle of the stream";
+            let error = source
+                .site
+                .embedded_error(place, source.status, &source.headers, &data);
+            return Judged::Failed(error);
+        }
+        if !data.trim_ascii_start().starts_with(b"{") {
+            let message = format!(
+                "{} sent a chunk that is not a JSON object: {}",
+                source.site.peer(),
+                snippet(&data)
+            );
+            let kind = ErrorKind::ResponseValidation;
+            return Judged::Failed(source.error(kind, message, &data));
+        }
+        self.is_finished |= answer::has_finish_reason(&data);
+        self.count += 1;
+        Judged::Chunk(answer::repair_chunk(data))
+    }
+
+    /// The last event may lack its empty line, but not its end.
+    pub(super) fn rest(&mut self, event: Option<Event>) -> Option<Judged> {
+        let event = event?;
+        let data = event.data.trim_ascii();
+        let is_whole = data == b"[DONE]" || crate::json::RawJson::parse(event.data.clone()).is_ok();
+        is_whole.then(|| self.event(event))
+    }
+
+    pub(super) fn too_long(&self, cause: EventTooLong) -> Error {
+        let message = format!("{}: {cause}", self.source.site.peer());
+        self.source
+            .error(ErrorKind::ResponseValidation, message, b"")
+    }
+
+    /// What it means that nothing more comes.
+    pub(super) fn end(&self) -> Option<Error> {
+        if self.is_finished {
+            return None;
+        }
+        let message = format!(
+            "the stream of {} ended early: {} chunks came, and neither a finish_reason nor [DONE]",
+            self.source.site.peer(),
+            self.count
+        );
+        Some(self.source.error(ErrorKind::Connection, message, b""))
+    }
+
+    pub(super) fn silence(&self, idle: Duration) -> Error {
+        let message = format!(
+            "{} sent nothing for {} s in the middle of the stream, after {} chunks (timeout, \
+             stream_timeout)",
+            self.source.site.peer(),
+            idle.as_secs_f64(),
+            self.count
+        );
+        self.source.error(ErrorKind::Timeout, message, b"")
+    }
 }
 
 impl Reading {
@@ -270,77 +372,36 @@ impl Reading {
         let fed = self.parser.feed(bytes, &mut self.events);
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
-            if let Flow::End(error) = self.take_event(event) {
+            let judged = self.judge.event(event);
+            if let Flow::End(error) = self.keep(judged) {
                 return Flow::End(error);
             }
         }
         self.events = events;
         match fed {
             Ok(()) => Flow::More,
-            Err(cause) => {
-                let message = format!("{}: {cause}", self.source.site.peer());
-                Flow::End(Some(self.source.error(
-                    ErrorKind::ResponseValidation,
-                    message,
-                    b"",
-                )))
+            Err(cause) => Flow::End(Some(self.judge.too_long(cause))),
+        }
+    }
+
+    fn keep(&mut self, judged: Judged) -> Flow {
+        match judged {
+            Judged::Chunk(chunk) => {
+                self.chunks.push(chunk);
+                Flow::More
             }
-        }
-    }
-
-    fn take_event(&mut self, event: Event) -> Flow {
-        let data = event.data;
-        if data.trim_ascii() == b"[DONE]" {
-            return Flow::End(None);
-        }
-        if event.is_error || answer::is_error_chunk(&data) {
-            let source = &self.source;
-            let place = "in the middle of the stream";
-            let error = source
-                .site
-                .embedded_error(place, source.status, &source.headers, &data);
-            return Flow::End(Some(error));
-        }
-        if !data.trim_ascii_start().starts_with(b"{") {
-            let message = format!(
-                "{} sent a chunk that is not a JSON object: {}",
-                self.source.site.peer(),
-                snippet(&data)
-            );
-            return Flow::End(Some(self.source.error(
-                ErrorKind::ResponseValidation,
-                message,
-                &data,
-            )));
-        }
-        self.is_finished |= answer::has_finish_reason(&data);
-        self.count += 1;
-        self.chunks.push(answer::repair_chunk(data));
-        Flow::More
-    }
-
-    /// The last event may lack its empty line, but not its end.
-    fn take_rest(&mut self) -> Flow {
-        let Some(event) = self.parser.finish() else {
-            return Flow::More;
-        };
-        let data = event.data.trim_ascii();
-        let is_whole = data == b"[DONE]" || crate::json::RawJson::parse(event.data.clone()).is_ok();
-        if is_whole {
-            self.take_event(event)
-        } else {
-            Flow::More
+            Judged::Done => Flow::End(None),
+            Judged::Failed(error) => Flow::End(Some(error)),
         }
     }
 
     fn ended(&mut self) -> Flow {
-        if let Flow::End(error) = self.take_rest() {
+        if let Some(judged) = self.judge.rest(self.parser.finish())
+            && let Flow::End(error) = self.keep(judged)
+        {
             return Flow::End(error);
         }
-        if self.is_finished {
-            return Flow::End(None);
-        }
-        Flow::End(Some(self.early_end()))
+        Flow::End(self.judge.end())
     }
 
     fn broken(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Flow {
@@ -350,25 +411,5 @@ impl Reading {
             }
             flow => flow,
         }
-    }
-
-    fn early_end(&self) -> Error {
-        let message = format!(
-            "the stream of {} ended early: {} chunks came, and neither a finish_reason nor [DONE]",
-            self.source.site.peer(),
-            self.count
-        );
-        self.source.error(ErrorKind::Connection, message, b"")
-    }
-
-    fn silence(&self, idle: Duration) -> Error {
-        let message = format!(
-            "{} sent nothing for {} s in the middle of the stream, after {} chunks (timeout, \
-             stream_timeout)",
-            self.source.site.peer(),
-            idle.as_secs_f64(),
-            self.count
-        );
-        self.source.error(ErrorKind::Timeout, message, b"")
     }
 }

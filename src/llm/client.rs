@@ -1,12 +1,15 @@
-//! The connection pool and the calls.
+//! The calls.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `pool` | the connections |
 
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+mod pool;
+
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
-use reqwest::redirect::Policy;
 
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
@@ -15,8 +18,11 @@ use super::answer::{self, NotAnAnswer};
 use super::chat_stream::{ChatStream, StreamSource};
 use super::failure::{FailureSite, snippet};
 use super::model_id::ModelId;
+use super::passage::Passage;
 use super::provider::Endpoint;
 use super::retry;
+use pool::Pools;
+pub use pool::Trust;
 
 /// How long an answer may take when the caller does not say, as in the `openai` package.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -26,22 +32,6 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER_BYTES: usize = 512 * 1024 * 1024;
 /// The longest body of an error that is read.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
-/// Pools beyond this number are closed, the oldest first: a caller that makes up certificates or
-/// timeouts per call must not collect connections.
-const MAX_POOLS: usize = 8;
-const MAX_REDIRECTS: usize = 5;
-
-/// Whom to trust.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Trust {
-    /// The certificates of the system.
-    #[default]
-    System,
-    /// The certificates of this PEM file, and no others.
-    Bundle(PathBuf),
-    /// Everybody.
-    Anybody,
-}
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +66,36 @@ pub struct ChatRequest {
     pub max_retries: u32,
     /// Whom to trust.
     pub trust: Trust,
+}
+
+/// The same, borrowed from whoever asks for many.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// What errors say about it.
+    pub site: &'a FailureSite,
+    /// Where it goes.
+    pub endpoint: &'a Endpoint,
+    /// The JSON body.
+    pub body: Bytes,
+    /// How long it may take.
+    pub limits: Limits,
+    /// How often it is repeated.
+    pub max_retries: u32,
+    /// Whom to trust.
+    pub trust: &'a Trust,
+}
+
+impl ChatRequest {
+    fn call<'a>(&'a self, site: &'a FailureSite) -> Call<'a> {
+        Call {
+            site,
+            endpoint: &self.endpoint,
+            body: self.body.clone(),
+            limits: self.limits,
+            max_retries: self.max_retries,
+            trust: &self.trust,
+        }
+    }
 }
 
 /// What is known about an answer beside its body.
@@ -115,14 +135,7 @@ pub struct StreamedAnswer {
 /// its calls run in.
 #[derive(Debug, Default)]
 pub struct ChatClient {
-    pools: Mutex<Vec<(PoolKey, reqwest::Client)>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PoolKey {
-    /// No certificates are needed, and none are loaded, for `http`.
-    trust: Option<Trust>,
-    connect: Duration,
+    pools: Pools,
 }
 
 struct Failed {
@@ -143,139 +156,94 @@ impl ChatClient {
     /// Asks for a whole answer.
     pub async fn complete(&self, request: &ChatRequest) -> Result<Answer, Error> {
         let site = FailureSite::new(&request.model, &request.endpoint);
-        let pool = self.pool(request, &site)?;
+        self.answer(&request.call(&site)).await
+    }
+
+    /// As [`Self::complete`].
+    pub async fn answer(&self, call: &Call<'_>) -> Result<Answer, Error> {
+        let pool = self.pools.of(call)?;
         let started = Instant::now();
-        let attempt = async || {
+        let mut retries = 0;
+        let (body, headers) = loop {
             let whole = async {
-                let response = send(&pool, request, &site).await?;
-                read_answer(response, &site).await
+                let response = send(&pool, call).await?;
+                read_answer(response, call.site).await
             };
-            within(request.limits.answer, &site, whole).await
-        };
-        let (body, headers, retries) = {
-            let mut retries = 0;
-            loop {
-                match attempt().await {
-                    Ok((body, headers)) => break (body, headers, retries),
-                    Err(failed) => wait_for_retry(failed, &mut retries, request).await?,
-                }
+            match within(call.limits.answer, call.site, whole).await {
+                Ok(answer) => break answer,
+                Err(failed) => wait_for_retry(failed, &mut retries, call.max_retries).await?,
             }
         };
-        let context = context(request, headers, started, retries);
         Ok(Answer {
             body: RawJson::trusted(body),
-            context,
+            context: context(call, headers, started, retries),
         })
     }
 
     /// Asks for a stream; returns when it begins. Nothing is repeated after that.
     pub async fn stream(&self, request: &ChatRequest) -> Result<StreamedAnswer, Error> {
         let site = FailureSite::new(&request.model, &request.endpoint);
-        let pool = self.pool(request, &site)?;
+        let call = request.call(&site);
+        let pool = self.pools.of(&call)?;
         let started = Instant::now();
         let mut retries = 0;
-        let response = loop {
-            let begun = async {
-                let response = send(&pool, request, &site).await?;
-                check_is_stream(response, &site).await
-            };
-            match within(request.limits.answer, &site, begun).await {
-                Ok(response) => break response,
-                Err(failed) => wait_for_retry(failed, &mut retries, request).await?,
+        let (response, headers) = loop {
+            match within(call.limits.answer, &site, open(&pool, &call)).await {
+                Ok(begun) => break begun,
+                Err(failed) => wait_for_retry(failed, &mut retries, call.max_retries).await?,
             }
         };
-        let headers = response.headers().clone();
-        let source = StreamSource {
-            site,
-            status: response.status(),
-            headers: headers.clone(),
-            idle: request.limits.answer,
-        };
-        let body = response.bytes_stream();
-        let stream = ChatStream::start(body, source);
+        let context = context(&call, headers.clone(), started, retries);
+        let source = source(&call, &response, headers);
         Ok(StreamedAnswer {
-            stream,
-            context: context(request, headers, started, retries),
+            stream: ChatStream::start(response.bytes_stream(), source),
+            context,
         })
     }
 
-    fn pool(&self, request: &ChatRequest, site: &FailureSite) -> Result<reqwest::Client, Error> {
-        let is_plain = request.endpoint.url.scheme() == "http";
-        let key = PoolKey {
-            trust: (!is_plain).then(|| request.trust.clone()),
-            connect: request.limits.connect,
+    /// Asks for a stream that is passed on as it comes; returns with its first events. Never
+    /// repeated.
+    pub async fn pass(&self, call: &Call<'_>) -> Result<(Passage, AnswerContext), Error> {
+        let pool = self.pools.of(call)?;
+        let started = Instant::now();
+        let begun = async {
+            let (response, headers) = open(&pool, call).await?;
+            let source = source(call, &response, headers.clone());
+            let mut passage = Passage::new(response.bytes_stream(), source);
+            passage.begin().await?;
+            Ok((passage, headers))
         };
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, pool)) = pools.iter().find(|(other, _)| *other == key) {
-            return Ok(pool.clone());
+        match within(call.limits.answer, call.site, begun).await {
+            Ok((passage, headers)) => Ok((passage, context(call, headers, started, 0))),
+            Err(failed) => Err(failed.error),
         }
-        let pool = build_pool(&key, site)?;
-        if pools.len() == MAX_POOLS {
-            pools.remove(0);
-        }
-        pools.push((key, pool.clone()));
-        Ok(pool)
     }
 }
 
-fn build_pool(key: &PoolKey, site: &FailureSite) -> Result<reqwest::Client, Error> {
-    let builder = reqwest::Client::builder()
-        .tcp_nodelay(true)
-        .connect_timeout(key.connect)
-        // The body and the key go where the caller sent them, and nowhere else.
-        .redirect(Policy::custom(|attempt| {
-            let is_same = attempt
-                .previous()
-                .first()
-                .is_some_and(|first| first.origin() == attempt.url().origin());
-            if is_same && attempt.previous().len() <= MAX_REDIRECTS {
-                attempt.follow()
-            } else {
-                attempt.stop()
-            }
-        }));
-    let builder = match &key.trust {
-        None => builder.tls_certs_only([]),
-        Some(Trust::System) => builder,
-        Some(Trust::Anybody) => builder.tls_danger_accept_invalid_certs(true),
-        Some(Trust::Bundle(path)) => {
-            let shown = path.display();
-            let certificates = std::fs::read(path)
-                .map_err(|cause| {
-                    let message = format!("ssl_verify: the certificates in {shown} cannot be read");
-                    site.error(ErrorKind::Configuration, message)
-                        .with_source(cause)
-                })
-                .and_then(|text| {
-                    reqwest::Certificate::from_pem_bundle(&text).map_err(|cause| {
-                        let message = format!("ssl_verify: {shown} holds no PEM certificates");
-                        site.error(ErrorKind::Configuration, message)
-                            .with_source(cause)
-                    })
-                })?;
-            if certificates.is_empty() {
-                let message = format!("ssl_verify: {shown} holds no PEM certificates");
-                return Err(site.error(ErrorKind::Configuration, message));
-            }
-            builder.tls_certs_only(certificates)
-        }
-    };
-    builder.build().map_err(|cause| {
-        let message = format!("the HTTP client cannot be set up: {}", root_cause(&cause));
-        site.error(ErrorKind::Configuration, message)
-            .with_source(cause)
-    })
+/// Sends a request for a stream and waits until its answer is known to be one.
+async fn open(
+    pool: &reqwest::Client,
+    call: &Call<'_>,
+) -> Result<(reqwest::Response, HeaderMap), Failed> {
+    let response = send(pool, call).await?;
+    let mut response = check_is_stream(response, call.site).await?;
+    let headers = std::mem::take(response.headers_mut());
+    Ok((response, headers))
 }
 
-fn context(
-    request: &ChatRequest,
-    headers: HeaderMap,
-    started: Instant,
-    retries: u32,
-) -> AnswerContext {
+fn source(call: &Call<'_>, response: &reqwest::Response, headers: HeaderMap) -> StreamSource {
+    StreamSource {
+        site: call.site.clone(),
+        status: response.status(),
+        headers,
+        idle: call.limits.answer,
+    }
+}
+
+fn context(call: &Call<'_>, headers: HeaderMap, started: Instant, retries: u32) -> AnswerContext {
     AnswerContext {
-        provider: request.model.provider.name,
-        api_base: request.endpoint.base.clone(),
+        provider: call.site.provider(),
+        api_base: call.endpoint.base.clone(),
         headers,
         elapsed: started.elapsed(),
         retries,
@@ -303,12 +271,8 @@ async fn within<T>(
     })
 }
 
-async fn wait_for_retry(
-    failed: Failed,
-    retries: &mut u32,
-    request: &ChatRequest,
-) -> Result<(), Error> {
-    if !failed.is_retryable || *retries >= request.max_retries {
+async fn wait_for_retry(failed: Failed, retries: &mut u32, max_retries: u32) -> Result<(), Error> {
+    if !failed.is_retryable || *retries >= max_retries {
         return Err(failed
             .error
             .map_context(|context| context.retries = *retries));
@@ -321,14 +285,11 @@ async fn wait_for_retry(
     Ok(())
 }
 
-async fn send(
-    pool: &reqwest::Client,
-    request: &ChatRequest,
-    site: &FailureSite,
-) -> Result<reqwest::Response, Failed> {
-    let mut message = reqwest::Request::new(Method::POST, request.endpoint.url.clone());
-    *message.headers_mut() = request.endpoint.headers.clone();
-    *message.body_mut() = Some(request.body.clone().into());
+async fn send(pool: &reqwest::Client, call: &Call<'_>) -> Result<reqwest::Response, Failed> {
+    let site = call.site;
+    let mut message = reqwest::Request::new(Method::POST, call.endpoint.url.clone());
+    *message.headers_mut() = call.endpoint.headers.clone();
+    *message.body_mut() = Some(call.body.clone().into());
     let response = pool
         .execute(message)
         .await
@@ -437,11 +398,11 @@ async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Byte
 }
 
 async fn read_answer(
-    response: reqwest::Response,
+    mut response: reqwest::Response,
     site: &FailureSite,
 ) -> Result<(Bytes, HeaderMap), Failed> {
     let status = response.status();
-    let headers = response.headers().clone();
+    let headers = std::mem::take(response.headers_mut());
     let body = match read_body(response, MAX_ANSWER_BYTES).await {
         Ok(body) => body,
         Err(Unread::Broken { read, cause }) => {

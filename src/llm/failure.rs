@@ -74,6 +74,11 @@ impl FailureSite {
         }
     }
 
+    /// The provider.
+    pub fn provider(&self) -> &'static str {
+        self.provider
+    }
+
     /// The provider and where it is, for a sentence.
     pub fn peer(&self) -> String {
         format!("{} at {}", self.provider, self.origin)

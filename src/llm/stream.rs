@@ -31,6 +31,9 @@ pub struct EventParser {
     is_error: bool,
     after_carriage_return: bool,
     at_start: bool,
+    /// Between two events.
+    is_between: bool,
+    settled: usize,
     limit: usize,
 }
 
@@ -77,6 +80,8 @@ impl EventParser {
             is_error: false,
             after_carriage_return: false,
             at_start: true,
+            is_between: true,
+            settled: 0,
             limit,
         }
     }
@@ -88,6 +93,7 @@ impl EventParser {
             self.after_carriage_return = false;
             position = usize::from(bytes[0] == b'\n');
         }
+        self.settled = if self.is_between { position } else { 0 };
         while let Some(length) = memchr2(b'\n', b'\r', &bytes[position..]) {
             let end = position + length;
             if self.line.is_empty() {
@@ -106,10 +112,19 @@ impl EventParser {
                     None => self.after_carriage_return = true,
                 }
             }
+            if self.is_between {
+                self.settled = position;
+            }
         }
         self.check(bytes.len() - position)?;
         self.line.extend_from_slice(&bytes[position..]);
         Ok(())
+    }
+
+    /// How many of the bytes that were fed last belong to events that are over. What follows them
+    /// is the beginning of the next one.
+    pub fn settled(&self) -> usize {
+        self.settled
     }
 
     /// What stands in an event that the stream ended in the middle of. The standard drops it; many
@@ -136,6 +151,7 @@ impl EventParser {
                 line = line.slice(BYTE_ORDER_MARK.len()..);
             }
         }
+        self.is_between = line.is_empty();
         if line.is_empty() {
             self.dispatch(events);
         } else if let Some(value) = field(&line, b"data") {
@@ -207,6 +223,33 @@ mod tests {
                 let pieces = [&text[..first], &text[first..second], &text[second..]];
                 assert_eq!(parse(&pieces), wanted, "{first} {second}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_settled_ends_with_the_last_event_wherever_the_text_is_split() {
+        let text = b": hello\r\n\r\ndata: a\r\n\r\ndata: b\n\nevent: error\r\rdata: c";
+        let ends = [11, 22, 31, 45];
+        for split in 0..=text.len() {
+            let mut parser = EventParser::default();
+            let mut settled = Vec::new();
+            let mut begin = 0;
+            for piece in [&text[..split], &text[split..]] {
+                parser
+                    .feed(&Bytes::copy_from_slice(piece), &mut Vec::new())
+                    .unwrap();
+                settled.push(begin + parser.settled());
+                begin = piece.len();
+            }
+            // The line feed of an empty line that was split belongs to nothing.
+            let before = |end: usize| end - usize::from(text[..end].ends_with(b"\r\n"));
+            let last = ends
+                .iter()
+                .copied()
+                .filter(|end| before(*end) <= split)
+                .max();
+            let wanted = last.map_or(0, |end| end.min(split));
+            assert_eq!(settled, [wanted, ends[3].max(split)], "{split}");
         }
     }
 

@@ -247,7 +247,7 @@ router_settings:
             router.allowed_fails,
             router.max_fallbacks
         ),
-        (0, 1, 2)
+        (0, Some(1), 2)
     );
     assert_eq!(router.cooldown_time, Duration::ZERO);
     assert_eq!(router.timeout, Some(Duration::from_secs(30)));
@@ -287,6 +287,7 @@ fn a_strategy_that_is_not_implemented_is_reported_and_an_unknown_one_refused() {
         ("simple-shuffle", Strategy::SimpleShuffle),
         ("least-busy", Strategy::LeastBusy),
         ("usage-based-routing-v2", Strategy::UsageBased),
+        ("usage-based-routing", Strategy::UsageBased),
     ] {
         let config = config(&text(name));
         assert_eq!(config.router.strategy, strategy);

@@ -7,6 +7,10 @@ mod llm_answers;
 #[cfg(test)]
 mod llm_endpoint;
 #[cfg(test)]
+mod llm_passage;
+#[cfg(test)]
+mod llm_router;
+#[cfg(test)]
 mod llm_streams;
 #[cfg(test)]
 mod mcp_auth;
@@ -24,8 +28,6 @@ mod mcp_group;
 mod mcp_headers;
 #[cfg(test)]
 mod mcp_http;
-#[cfg(test)]
-mod mcp_http2;
 #[cfg(test)]
 mod mcp_lasting;
 #[cfg(test)]

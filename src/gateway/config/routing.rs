@@ -17,8 +17,7 @@ const LATENCY_MEMORY: Duration = Duration::from_hours(1);
 const STRATEGIES: &str =
     "simple-shuffle, least-busy, latency-based-routing or usage-based-routing-v2";
 /// Strategies of LiteLLM that are not implemented.
-const OTHER_STRATEGIES: [&str; 4] = [
-    "usage-based-routing",
+const OTHER_STRATEGIES: [&str; 3] = [
     "cost-based-routing",
     "provider-budget-routing",
     "semantic-routing",
@@ -131,7 +130,7 @@ impl Routing {
             settings.num_retries = retries;
         }
         if let Some(fails) = fields.whole(&["allowed_fails"])? {
-            settings.allowed_fails = fails;
+            settings.allowed_fails = Some(fails);
         }
         if let Some(time) = fields.seconds_or_none(&["cooldown_time"])? {
             settings.cooldown_time = time;
@@ -237,7 +236,7 @@ impl Routing {
             "simple-shuffle" => Strategy::SimpleShuffle,
             "least-busy" => Strategy::LeastBusy,
             "latency-based-routing" => Strategy::LatencyBased { memory, buffer },
-            "usage-based-routing-v2" => Strategy::UsageBased,
+            "usage-based-routing-v2" | "usage-based-routing" => Strategy::UsageBased,
             other if OTHER_STRATEGIES.contains(&other) => {
                 let sentence = format!(
                     "is {other}, which is not implemented; simple-shuffle is used instead. There are \

@@ -126,7 +126,7 @@ pub struct RetryPolicy {
     pub internal_server: Option<u32>,
 }
 
-/// How many failures of a kind a deployment may have in a minute.
+/// How many failures of a kind a deployment may have within its cooldown time.
 pub type AllowedFails = RetryPolicy;
 
 /// From the name of a model to those that are asked when it fails, in this order.
@@ -171,8 +171,9 @@ pub struct RouterSettings {
     pub timeout: Option<Duration>,
     /// How long a stream may take to begin, and be silent.
     pub stream_timeout: Option<Duration>,
-    /// How many failures a deployment may have in a minute before it is left alone.
-    pub allowed_fails: u32,
+    /// How many failures a deployment may have within its cooldown time before it is left alone;
+    /// None leaves that to the share of failures within a minute.
+    pub allowed_fails: Option<u32>,
     /// The same for kinds of failures that have a number of their own.
     pub allowed_fails_policy: AllowedFails,
     /// How long a deployment is left alone.
@@ -211,7 +212,7 @@ impl Default for RouterSettings {
             retry_after: Duration::ZERO,
             timeout: None,
             stream_timeout: None,
-            allowed_fails: 3,
+            allowed_fails: None,
             allowed_fails_policy: AllowedFails::default(),
             cooldown_time: Duration::from_secs(5),
             disable_cooldowns: false,

@@ -93,7 +93,6 @@ impl SseConnection {
         let link = Arc::<Link>::default();
         let closed = CancellationToken::new();
         let mut traffic = Traffic::new(
-            origin,
             Arc::clone(&link),
             closed.clone(),
             settings.maximum_message_bytes,

@@ -12,11 +12,11 @@ const SHOWN_CHARACTERS: usize = 120;
 
 /// Where a value and a schema part ways.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mismatch {
+pub(super) struct Mismatch {
     /// A JSON pointer into the value; empty for the value itself.
-    pub path: String,
-    pub found: String,
-    pub accepted: String,
+    pub(super) path: String,
+    pub(super) found: String,
+    pub(super) accepted: String,
 }
 
 /// The alternative that a value comes nearest to is the one whose fault lies deepest. At one place

@@ -1,0 +1,107 @@
+//! Answers, streams and failures as HTTP.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::gateway::failure::{Failure, is_passed_on};
+use crate::llm::retry::random_bits;
+use crate::llm::router::{Given, Routed, Streamed};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
+const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
+const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
+const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
+const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
+
+/// The longest id that a client may give a call.
+const MAXIMUM_ID_BYTES: usize = 128;
+
+/// What a call is found by: the client's id for it, or one of our own.
+#[derive(Debug, Clone)]
+pub(super) struct CallId(HeaderValue);
+
+impl CallId {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(CALL_ID);
+        let given = given.filter(|id| !id.is_empty() && id.len() <= MAXIMUM_ID_BYTES);
+        Self(given.cloned().unwrap_or_else(|| {
+            let (high, low) = (random_bits(), random_bits());
+            let id = format!(
+                "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+                high >> 32,
+                high >> 16 & 0xffff,
+                high & 0xfff,
+                low >> 48 & 0xfff,
+                low & 0xffff_ffff_ffff
+            );
+            HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown"))
+        }))
+    }
+}
+
+/// An answer, as it was given.
+pub(super) fn given(routed: Routed, id: &CallId) -> Response {
+    let (body, told, kind) = match routed.given {
+        Given::Whole(whole) => (Body::from(whole.body), whole.headers, JSON),
+        Given::Stream(mut streamed) => {
+            let told = std::mem::take(&mut streamed.headers);
+            (streaming(streamed), told, EVENT_STREAM)
+        }
+    };
+    let is_stream = kind == EVENT_STREAM;
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.reserve(12);
+    let kind = told
+        .get(header::CONTENT_TYPE)
+        .filter(|told| told.as_bytes().starts_with(kind.as_bytes()))
+        .map_or(kind, HeaderValue::clone);
+    headers.insert(header::CONTENT_TYPE, kind);
+    if is_stream {
+        headers.insert(header::CACHE_CONTROL, NO_CACHE);
+    }
+    for (name, value) in &told {
+        if is_passed_on(name.as_str()) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.insert(CALL_ID, id.0.clone());
+    let deployment = routed.member.deployment();
+    for (name, text) in [(MODEL_ID, &deployment.id), (MODEL_GROUP, &deployment.name)] {
+        // A name that no header can carry is left out.
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(RETRIES, routed.retries.into());
+    headers.insert(FALLBACKS, routed.fallbacks.into());
+    response
+}
+
+/// What went wrong instead.
+pub(super) fn failed(failure: Failure, id: &CallId) -> Response {
+    let mut response = failure.into_response();
+    response.headers_mut().insert(CALL_ID, id.0.clone());
+    response
+}
+
+/// A stream whose pieces leave as they come. Dropped with the connection of the client, which ends
+/// the request of the provider.
+fn streaming(streamed: Box<Streamed>) -> Body {
+    let events = stream::unfold(Some(streamed), |streamed| async move {
+        let mut streamed = streamed?;
+        match streamed.next().await? {
+            Ok(events) => Some((Ok::<_, std::convert::Infallible>(events), Some(streamed))),
+            // Whoever reads to the end knows by the missing [DONE] that it is none.
+            Err(error) => Some((Ok(Bytes::from(Failure::from(error).event())), None)),
+        }
+    });
+    Body::from_stream(events)
+}

@@ -1,14 +1,15 @@
 //! The map of the crate. Arrows run one way:
-//! `python -> {mcp, llm} -> tools -> {json, error}`; a layer may be skipped, never climbed.
+//! `python -> {mcp, llm} -> tools -> schema -> {json, error}`; a layer may be skipped, never climbed.
 //!
 //! | module | owns | may use |
 //! |---|---|---|
 //! | [`error`] | the one error type and its kinds | nothing of this crate |
 //! | [`document`] | a configuration file as a tree whose values know their lines | `error` |
 //! | [`json`] | JSON text that is passed on as it came | `error` |
+//! | [`schema`] | JSON Schema: values checked against it; pure | `json`, `error` |
 //! | [`tools`] | MCP tool <-> provider tool, tool calls, names of many servers' tools; pure | `json`, `error` |
 //! | [`mcp`] | sessions, transports, authorization, connections that last, groups of servers | `document`, `tools`, `json`, `error` |
-//! | [`llm`] | the completion call: providers, streams, retries | `tools`, `json`, `error` |
+//! | [`llm`] | the completion call: providers, streams, retries | `tools`, `schema`, `json`, `error` |
 //! | [`runtime`] | the tokio runtime of the process | `error` |
 //! | `python` | the only code that knows Python | all of the above |
 //!
@@ -24,4 +25,5 @@ pub mod mcp;
 #[cfg(feature = "python")]
 mod python;
 pub mod runtime;
+pub mod schema;
 pub mod tools;

@@ -5,6 +5,7 @@
 //! `CustomRequest` with their parameters as raw text, answers come back as raw text.
 
 pub mod auth;
+mod backlog;
 pub mod client;
 pub mod config;
 pub mod connect;
@@ -17,6 +18,7 @@ pub mod transport;
 mod wire;
 
 pub use auth::Authorizer;
+pub use backlog::{Backlog, Place};
 pub use client::{Agreed, Change, Client, Era, Mode, Profile, Setup, Subscription};
 pub use config::{
     Endurance, HttpKind, Loaded, OAuthConfig, Policy, ServerConfig, StdioServerParameters, Target,

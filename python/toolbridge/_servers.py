@@ -41,13 +41,13 @@ class Http:
         """Tell whether nothing was given."""
         return self.headers is None and self.auth is None and self.verify is True
 
-    def arguments(self, url: str, headers: dict[str, str] | None, auth: Any) -> Any:
-        """Make the settings of one URL; those of the server itself come first."""
+    def arguments(self, auth: Any) -> Any:
+        """Check them; `auth` is what the server has of its own."""
         from toolbridge.mcp.client._http import DEFAULT_MAXIMUM_MESSAGE_BYTES, HttpArguments
 
         return HttpArguments(
-            url,
-            {**(self.headers or {}), **(headers or {})},
+            "",
+            self.headers,
             30,
             300,
             self.auth if auth is None else auth,
@@ -75,7 +75,7 @@ def read_servers(servers: Any, http: Http) -> list[_Entry]:
         entries: list[_Entry] = []
         taken: set[str] = set()
         for one in servers:
-            if isinstance(one, dict):
+            if isinstance(one, dict) or _is_path(one):
                 entries += read_servers(one, http)
                 continue
             name = _free(_name_of(one), taken)
@@ -83,10 +83,16 @@ def read_servers(servers: Any, http: Http) -> list[_Entry]:
         return entries
     if _is_url(servers) or _is_stdio(servers):
         return list(read_server(_name_of(servers), servers, http))
-    if isinstance(servers, str) or hasattr(servers, "__fspath__"):
+    if _is_path(servers):
         from os import fspath
 
-        return [(one, {}) for one in _load(fspath(servers), is_path=True)]
+        if isinstance(servers, str) and "://" in servers:
+            scheme = servers.partition("://")[0]
+            message = (
+                f"servers is a URL that begins with {scheme}://; it takes http:// and https://"
+            )
+            raise ConfigurationError(message)
+        return [_entry(one, http) for one in _load(fspath(servers), is_path=True)]
     raise type_error("servers", _ACCEPTED, servers)
 
 
@@ -96,10 +102,7 @@ def read_server(name: str, value: Any, http: Http) -> Iterator[_Entry]:
         raise type_error("the name of a server", "a str", name)
     if isinstance(value, Described):
         (config,) = _load({name: dict(value)}, expands=False)
-        if http.is_default() or "url" not in value:
-            yield config, {}
-        else:
-            yield _of_url(name, value["url"], value.get("headers"), None, http, config)
+        yield _entry(config, http)
     elif isinstance(value, dict):
         yield from _with_objects({"mcpServers": {name: value}}, http)
     elif _is_stdio(value):
@@ -110,7 +113,8 @@ def read_server(name: str, value: Any, http: Http) -> Iterator[_Entry]:
             described["cwd"] = str(value.cwd)
         yield from ((one, {}) for one in _load({name: described}, expands=False))
     elif _is_url(value):
-        yield _of_url(name, str(value), None, None, http)
+        (config,) = _load({name: {"url": str(value)}}, expands=False)
+        yield _entry(config, http)
     else:
         accepted = "a dict with a command or a url, a URL or a StdioServerParameters"
         raise type_error(f"the server {name!r}", accepted, value)
@@ -130,36 +134,19 @@ def _with_objects(configuration: dict[str, Any], http: Http) -> list[_Entry]:
             if auth is not None and not isinstance(auth, str):
                 objects[name] = auth
                 plain[key][name] = {field: server[field] for field in server if field != "auth"}
-    return [_with_auth(one, objects, plain, http) for one in _load(plain)]
+    return [_entry(one, http, objects.get(one.name)) for one in _load(plain)]
 
 
-def _with_auth(
-    config: _toolbridge.ServerConfig, objects: dict[str, Any], plain: dict[str, Any], http: Http
-) -> _Entry:
-    auth = objects.get(config.name)
-    if auth is None:
-        return config, {}
-    for key in _SECTIONS:
-        server = plain.get(key, {}).get(config.name)
-        if isinstance(server, dict) and "url" in server:
-            return _of_url(config.name, server["url"], server.get("headers"), auth, http, config)
-    message = f"the server {config.name!r} has an auth, which is for a server behind a url"
-    raise ConfigurationError(message)
-
-
-def _of_url(
-    name: str,
-    url: str,
-    headers: dict[str, str] | None,
-    auth: Any,
-    http: Http,
-    config: _toolbridge.ServerConfig | None = None,
-) -> _Entry:
-    if config is None:
-        (config,) = _load({name: {"url": url}}, expands=False)
+def _entry(config: _toolbridge.ServerConfig, http: Http, auth: Any = None) -> _Entry:
+    """Lay the settings of the client over those of a server; `auth` is the server's own."""
+    if not config.has_url:
+        if auth is None:
+            return config, {}
+        message = f"the server {config.name!r} has an auth, which is for a server behind a url"
+        raise ConfigurationError(message)
     if auth is None and http.is_default():
         return config, {}
-    return config, {"http": http.arguments(url, headers, auth)}
+    return config, {"http": http.arguments(auth), "has_own_auth": auth is not None}
 
 
 def _load(
@@ -183,6 +170,10 @@ def _is_url(value: object) -> bool:
     if hasattr(value, "host") and hasattr(value, "scheme"):
         return True
     return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
+
+
+def _is_path(value: object) -> bool:
+    return (isinstance(value, str) or hasattr(value, "__fspath__")) and not _is_url(value)
 
 
 def _name_of(server: Any) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "Session",
     "Subscription",
     "TokenFile",
+    "Waiting",
     "__version__",
     "authorization_header",
     "chat_completion",
@@ -68,8 +69,8 @@ def connect_http(
     terminate_on_close: bool,
     mode: str,
     setup: dict[str, Any],
-    on_notification: Callable[[str, dict[str, Any] | None], object],
-    on_garbage: Callable[[str, str], object],
+    on_notification: Callable[[str, dict[str, Any] | None, Waiting], object],
+    on_garbage: Callable[[str, str, Waiting], object],
     on_request: Callable[[str, dict[str, Any] | None, Responder], object],
 ) -> Future[tuple[Session, dict[str, Any]]]: ...
 def open_sse(arguments: HttpArguments) -> Future[Connection]: ...
@@ -112,8 +113,8 @@ class Session:
     def __new__(
         cls,
         connection: Connection,
-        on_notification: Callable[[str, dict[str, Any] | None], object],
-        on_garbage: Callable[[str, str], object],
+        on_notification: Callable[[str, dict[str, Any] | None, Waiting], object],
+        on_garbage: Callable[[str, str, Waiting], object],
         on_request: Callable[[str, dict[str, Any] | None, Responder], object],
         setup: dict[str, Any],
     ) -> Session: ...
@@ -126,17 +127,18 @@ class Session:
         params: object | None,
         meta: object | None,
         timeout: float | None,
-        progress: Callable[[dict[str, Any]], object] | None,
+        progress: Callable[[dict[str, Any], Waiting], object] | None,
         allow_input_required: bool = False,
         cache: str = "use",
         hands_out_task: bool = False,
+        task_timeout: float | None = None,
     ) -> Future[Any]: ...
     def finish_task(
         self,
         tool: str | None,
         created: object,
         timeout: float | None,
-        on_status: Callable[[dict[str, Any]], object] | None,
+        on_status: Callable[[dict[str, Any], Waiting], object] | None,
     ) -> Future[Any]: ...
     def listen(self, wanted: object, timeout: float | None) -> Future[Subscription]: ...
     def notify(self, method: str, params: object | None) -> Future[None]: ...
@@ -162,6 +164,8 @@ def authorization_header(auth_type: str, value: str) -> tuple[str, str]: ...
 @final
 class ServerConfig:
     @property
+    def has_url(self) -> bool: ...
+    @property
     def name(self) -> str: ...
     @property
     def description(self) -> str | None: ...
@@ -177,8 +181,8 @@ class Group:
         setup: dict[str, Any],
         settings: dict[str, Any],
         errlog: object | None,
-        on_notification: Callable[[str, dict[str, Any] | None], object],
-        on_garbage: Callable[[str, str], object],
+        on_notification: Callable[[str, dict[str, Any] | None, Waiting], object],
+        on_garbage: Callable[[str, str, Waiting], object],
         on_request: Callable[[str, dict[str, Any] | None, Responder], object],
     ) -> Server: ...
     def settled(self) -> Future[None]: ...
@@ -204,13 +208,17 @@ class Server:
         params: object | None,
         meta: object | None,
         timeout: float | None,
-        progress: Callable[[dict[str, Any]], object] | None,
+        progress: Callable[[dict[str, Any], Waiting], object] | None,
         allow_input_required: bool = False,
         cache: str = "use",
         hands_out_task: bool = False,
+        task_timeout: float | None = None,
     ) -> Future[Any]: ...
     def notify(self, method: str, params: object | None) -> Future[None]: ...
     def close(self) -> Future[None] | None: ...
+
+@final
+class Waiting: ...
 
 @final
 class Responder:

@@ -196,11 +196,14 @@ class Client:
             server: ``"status"``, ``"tools"``, ``"prompts"`` or ``"resources"``.
         mode: ``"auto"``, ``"legacy"`` or ``"2026-07-28"``, as in ``toolbridge.mcp.Client``. Default:
             what the configuration says, or ``"auto"``.
-        headers: Sent to every server that is given as a URL. Default: none.
-        auth: Credentials for those, as in ``streamable_http_client``. Default: none.
+        headers: Sent to every server behind a URL; those of its own entry come first. Default: none.
+        auth: Credentials for those without any of their own, as in ``streamable_http_client``; an
+            ``OAuthClientProvider`` is for one server. An entry of ``servers`` has its own under
+            ``"auth"``. Default: none.
         verify: Whose certificates they may have, likewise. Default: those that the system trusts.
-        connect_timeout: How long one attempt to connect may take, in seconds or as a ``timedelta``.
-            Default: what the configuration says, or 30 s.
+        connect_timeout: How long one attempt to connect may take, in seconds or as a ``timedelta``;
+            the time in which a provider asks a person is not counted, that has a ``timeout`` of its
+            own. Default: what the configuration says, or 30 s.
         keep_alive: How often a server that is silent is asked for a sign of life, likewise. Default:
             what the configuration says: every 30 s over HTTP unless the revision has no ``ping``,
             never over stdio, where the end of the process tells.
@@ -281,6 +284,7 @@ class Client:
         self._group: _toolbridge.Group | None = None
         self._is_closed = False
         self._changes: CallbackQueue | None = None
+        self._untold: set[tuple[str, str]] = set()
         self._merged: tuple[int, list[dict[str, Any]]] = (0, [])
         self._entries: dict[str, dict[str, Any]] = {}
         self.servers = Servers()
@@ -379,6 +383,7 @@ class Client:
         progress_callback: Callable[..., Any] | None = None,
         *,
         meta: dict[str, Any] | None = None,
+        task_timeout_seconds: timedelta | float | None = None,
     ) -> types.CallToolResult:
         """Call a tool by the name in `list_tools`, or by its own name if one server alone has it.
 
@@ -389,6 +394,8 @@ class Client:
                 or as a ``timedelta``. Default: the client's.
             progress_callback: ``(progress, total, message)``, plain or ``async``.
             meta: Sent as ``_meta`` of the request. Default: none.
+            task_timeout_seconds: How long to wait for the end of a task that the call became; then it
+                is cancelled. Default: as long as the server keeps it.
 
         Returns:
             The result. A tool that failed gives a result whose ``isError`` is true, not an exception.
@@ -403,7 +410,12 @@ class Client:
         found = group.find_known(name)
         server, tool = await group.find(name) if found is None else found
         return await self.servers[server].call_tool(
-            tool, arguments, read_timeout_seconds, progress_callback, meta=meta
+            tool,
+            arguments,
+            read_timeout_seconds,
+            progress_callback,
+            meta=meta,
+            task_timeout_seconds=task_timeout_seconds,
         )
 
     async def call_openai_tool(
@@ -493,7 +505,17 @@ class Client:
 
     def _on_change(self, server: str, what: str) -> None:
         if self._on_change_callback is not None and self._changes is not None:
-            self._changes.put("on_change callback", self._on_change_callback, server, what)
+            # A server may change without an end; what was not told yet is told once.
+            change = (server, what)
+            if change not in self._untold:
+                self._untold.add(change)
+                self._changes.put(
+                    "on_change callback", self._tell, self._on_change_callback, change
+                )
+
+    def _tell(self, callback: Callable[[str, str], object], change: tuple[str, str]) -> object:
+        self._untold.discard(change)
+        return callback(*change)
 
     def __iter__(self) -> Iterator[Server]:
         """Go through the servers."""

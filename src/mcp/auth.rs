@@ -13,7 +13,7 @@
 //! | `flow`, `grant` | the way to a token |
 //! | `settings`, `storage` | what the user says, is asked, and keeps |
 //! | `discovery`, `challenge`, `scope`, `client`, `document` | what servers say; pure |
-//! | `keys`, `exchange` | signatures; requests |
+//! | `keys`, `exchange`, `near` | signatures; requests, and where they may lead |
 
 mod challenge;
 mod client;
@@ -23,6 +23,7 @@ mod exchange;
 mod flow;
 mod grant;
 mod keys;
+mod near;
 mod provider;
 mod scope;
 mod settings;
@@ -30,6 +31,7 @@ mod storage;
 
 use std::pin::Pin;
 
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
@@ -59,6 +61,11 @@ pub trait Authorizer: Send + Sync + std::fmt::Debug {
     /// Told that a request was refused with status 401 or 403; true asks to send it again, with new
     /// headers. A future that is dropped starts nothing any more.
     fn refused<'a>(&'a self, refusal: Refusal<'a>, rounds: &'a mut Rounds) -> Pending<'a, bool>;
+
+    /// Ends once a person who is being asked has answered; none while nobody is asked.
+    fn person(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
 }
 
 /// A request that was refused.

@@ -19,6 +19,9 @@ use listing::Listing;
 
 pub use member::Member;
 
+/// How many absent servers an error about an unknown tool names.
+const MOST_EXPLAINED: usize = 3;
+
 /// What became different at a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -259,15 +262,44 @@ impl Group {
             // Its list may know the name; the lists of the others are not waited for.
             let listed = member.listing().await.is_ok();
             let known = self.known();
-            let owned = known.names.find(name)?;
+            let owned = known
+                .names
+                .find(name)
+                .map_err(|none| self.explained(none))?;
             if listed || owned.server == member.label() {
                 return self.allowed(owned.server, owned.tool);
             }
         }
         self.tools().await;
         let known = self.known();
-        let owned = known.names.find(name)?;
+        let owned = known
+            .names
+            .find(name)
+            .map_err(|none| self.explained(none))?;
         self.allowed(owned.server, owned.tool)
+    }
+
+    /// Says with a name that was not found which servers could not be asked for it.
+    fn explained(&self, none: Error) -> Error {
+        let absent: Vec<String> = self
+            .members()
+            .iter()
+            .filter_map(|member| {
+                let error = member.lasting().last_error()?;
+                let status = member.lasting().status().name();
+                Some(format!(
+                    "; {:?} is {status}: {}",
+                    member.name(),
+                    error.message()
+                ))
+            })
+            .take(MOST_EXPLAINED)
+            .collect();
+        if absent.is_empty() {
+            return none;
+        }
+        let message = format!("{}{}", none.message(), absent.concat());
+        Error::new(none.kind(), message).with_context(none.context().clone())
     }
 
     /// The same without asking anybody; none if the known lists do not tell.

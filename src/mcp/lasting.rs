@@ -65,6 +65,10 @@ pub trait Reach: Send + Sync + 'static {
     fn connect(&self, cancelled: CancellationToken) -> BoxFuture<'_, Result<Arc<dyn Peer>>>;
     /// Whether a lost connection may be replaced without being asked.
     fn reconnects(&self) -> bool;
+    /// Ends once a person whom the attempt asks has answered; none while nobody is asked.
+    fn person(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
 }
 
 /// Where a server stands.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
+use crate::mcp::backlog::Backlog;
 use crate::mcp::wire::SUBSCRIPTION_TORN_DOWN;
 
 /// Called with the parameters of each progress notification of one request, in wire order.
@@ -45,6 +46,18 @@ impl PeerError {
         }
     }
 
+    /// The answer to a request beyond those that are handled at once.
+    pub(crate) fn too_many(method: &str, limit: usize) -> Self {
+        Self {
+            code: ErrorCode::INTERNAL_ERROR.0,
+            message: format!(
+                "this client handles {limit} requests at once, and that many have no answer yet: \
+                 {method} was refused; ask again when there are fewer"
+            ),
+            data: None,
+        }
+    }
+
     /// The answer to a request whose parameters cannot be used.
     pub fn invalid_params(message: String) -> Self {
         Self {
@@ -73,6 +86,10 @@ pub trait Events: Send + Sync + 'static {
     fn garbage(&self, preview: &str, reason: &str);
     /// A request of the peer other than `ping`.
     fn request(&self, method: &str, params: Option<RawJson>) -> PeerAnswer;
+    /// What was heard and not taken yet, where that takes time: reading pauses while it is full.
+    fn backlog(&self) -> Option<&Backlog> {
+        None
+    }
 }
 
 /// Why and how a connection ended, for the calls that it left waiting.
@@ -147,6 +164,22 @@ impl Link {
 
     pub(crate) fn events(&self) -> Option<&Arc<dyn Events>> {
         self.events.get()
+    }
+
+    fn backlog(&self) -> Option<&Backlog> {
+        self.events.get().and_then(|events| events.backlog())
+    }
+
+    /// Whether nothing more should be read for the moment.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.backlog().is_some_and(Backlog::is_full)
+    }
+
+    /// Waits for the end of that moment.
+    pub(crate) async fn room(&self) {
+        if let Some(backlog) = self.backlog() {
+            backlog.room().await;
+        }
     }
 
     /// Tells every waiting call that the connection is gone; the first reason stays.

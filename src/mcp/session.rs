@@ -2,6 +2,7 @@
 //! progress and cancellation. Uses `wire`, `json`, `error` and rmcp; knows no transport by name.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -44,6 +45,9 @@ pub struct Params {
 pub struct CallOptions {
     /// How long to wait for the answer; none waits for as long as the connection lives.
     pub timeout: Option<Duration>,
+    /// How long to wait for the end of a task that the call became; none waits for as long as the
+    /// server keeps it.
+    pub task_timeout: Option<Duration>,
     /// Who hears the progress.
     pub progress: Option<ProgressListener>,
     /// Whether an answer that asks for input is handed out instead of being answered.
@@ -74,8 +78,31 @@ impl std::fmt::Debug for CallOptions {
     }
 }
 
+/// How many requests of the peer are handled at once; those beyond are refused. Each is a task and
+/// maybe a question to a person.
+const MAXIMUM_HANDLED: usize = 256;
+
 /// rmcp's side of the session: it hears what the transport did not route itself.
-struct Handler(Arc<Link>);
+struct Handler {
+    link: Arc<Link>,
+    handled: AtomicUsize,
+}
+
+/// One request that is being handled, until it is dropped.
+struct Handled<'a>(&'a AtomicUsize);
+
+impl Drop for Handled<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Handler {
+    fn begin(&self) -> Option<Handled<'_>> {
+        let begun = Handled(&self.handled);
+        (self.handled.fetch_add(1, Ordering::Relaxed) < MAXIMUM_HANDLED).then_some(begun)
+    }
+}
 
 impl Service<RoleClient> for Handler {
     async fn handle_request(
@@ -89,11 +116,21 @@ impl Service<RoleClient> for Handler {
         if request.method == "ping" {
             return Ok(ClientResult::empty(()));
         }
+        if self.link.has_ended() {
+            // Whoever asked is gone, and a user who is asked now would answer nobody.
+            return Err(to_rmcp(PeerError::unanswered(&request.method)));
+        }
+        let Some(_handled) = self.begin() else {
+            return Err(to_rmcp(PeerError::too_many(
+                &request.method,
+                MAXIMUM_HANDLED,
+            )));
+        };
         let params = context
             .extensions
             .get::<IncomingParams>()
             .and_then(|found| found.0.clone());
-        let Some(events) = self.0.events() else {
+        let Some(events) = self.link.events() else {
             return Err(to_rmcp(PeerError::method_not_found(&request.method)));
         };
         let answer = events.request(&request.method, params);
@@ -105,6 +142,7 @@ impl Service<RoleClient> for Handler {
                 })?;
                 Ok(ClientResult::CustomResult(CustomResult::new(value)))
             }
+            () = self.link.ended() => Err(to_rmcp(PeerError::unanswered(&request.method))),
             () = context.ct.cancelled() => {
                 Err(ErrorData::internal_error("the request was cancelled by its sender", None))
             }
@@ -156,7 +194,10 @@ impl Session {
         T: Transport<RoleClient> + 'static,
     {
         let running = serve_directly::<RoleClient, _, _, T::Error, _>(
-            Handler(Arc::clone(&link)),
+            Handler {
+                link: Arc::clone(&link),
+                handled: AtomicUsize::new(0),
+            },
             transport,
             None,
         );
@@ -336,7 +377,7 @@ impl Session {
 const REASON_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The code that the official SDKs give a request that was not answered in time.
-const REQUEST_TIMEOUT_CODE: i64 = -32_001;
+pub(crate) const REQUEST_TIMEOUT_CODE: i64 = -32_001;
 
 /// The error of an error answer, whose whole text travels in `data`.
 fn peer_error(method: &str, answer: &ErrorData) -> Error {

@@ -74,11 +74,46 @@ pub(crate) enum Incoming {
     },
 }
 
+/// How many messages one batch may hold: each takes many times the bytes of its text.
+const MAXIMUM_BATCH: usize = 10_000;
+
+/// The texts of the messages of a batch.
+struct Batch<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Batch<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(text: D) -> Result<Self, D::Error> {
+        struct Messages;
+        impl<'de> serde::de::Visitor<'de> for Messages {
+            type Value = Batch<'de>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "a batch of at most {MAXIMUM_BATCH} messages")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut messages: A,
+            ) -> Result<Batch<'de>, A::Error> {
+                let mut batch = Vec::new();
+                while let Some(message) = messages.next_element()? {
+                    if batch.len() == MAXIMUM_BATCH {
+                        return Err(serde::de::Error::invalid_length(batch.len() + 1, &self));
+                    }
+                    batch.push(message);
+                }
+                Ok(Batch(batch))
+            }
+        }
+        text.deserialize_seq(Messages)
+    }
+}
+
 /// Reads one message, or the messages of a batch; an error says what is wrong with one of them.
 pub(crate) fn decode(text: &Bytes) -> Vec<Result<Incoming, String>> {
     if text.trim_ascii_start().first() == Some(&b'[') {
-        return match serde_json::from_slice::<Vec<&RawValue>>(text) {
+        return match serde_json::from_slice::<Batch<'_>>(text) {
             Ok(batch) => batch
+                .0
                 .into_iter()
                 .map(|one| decode_one(text, one.get().as_bytes()))
                 .collect(),
@@ -88,7 +123,13 @@ pub(crate) fn decode(text: &Bytes) -> Vec<Result<Incoming, String>> {
     vec![decode_one(text, text)]
 }
 
+/// What is smaller is copied: it may wait for long, and would keep all that was read with it.
+const SLICED_BYTES: usize = 16 << 10;
+
 fn slice(text: &Bytes, raw: &RawValue) -> RawJson {
+    if raw.get().len() < SLICED_BYTES {
+        return RawJson::trusted(raw.get().to_owned());
+    }
     RawJson::trusted(text.slice_ref(raw.get().as_bytes()))
 }
 
@@ -444,6 +485,18 @@ mod tests {
             request(None, None),
             r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#
         );
+    }
+
+    #[test]
+    fn a_batch_of_more_messages_than_are_accepted_is_one_error() {
+        let batch = |count: usize| Bytes::from(format!("[{}1]", "1,".repeat(count - 1)));
+        assert_eq!(decode(&batch(MAXIMUM_BATCH)).len(), MAXIMUM_BATCH);
+        let refused = decode(&batch(MAXIMUM_BATCH + 1));
+        assert_eq!(refused.len(), 1);
+        let Some(Err(reason)) = refused.first() else {
+            panic!("it was taken")
+        };
+        assert!(reason.contains("at most 10000 messages"), "{reason}");
     }
 
     #[test]

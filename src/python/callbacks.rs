@@ -9,27 +9,34 @@ use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::json::RawJson;
-use crate::mcp::{self, Events, PeerError};
+use crate::mcp::{self, Backlog, Events, PeerError, Place};
 use crate::python::bridge::LoopQueue;
 use crate::python::convert::{from_json, to_json};
 
 /// Adds the class of this file to the module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Responder>()
+    module.add_class::<Responder>()?;
+    module.add_class::<Waiting>()
 }
 
-/// Who hears the progress of one call.
-pub(super) fn progress_listener(
+/// Counts something that the server said for as long as a callback for it is due or runs.
+#[pyclass(frozen, module = "toolbridge._toolbridge")]
+struct Waiting(#[expect(dead_code, reason = "kept for its end")] Place);
+
+fn progress_listener(
     queue: Arc<LoopQueue>,
     listener: Py<PyAny>,
+    backlog: Arc<Backlog>,
 ) -> mcp::session::ProgressListener {
     let listener = Arc::new(listener);
     Arc::new(move |params: RawJson| {
+        let Some(place) = backlog.enter(params.as_bytes().len()) else {
+            return;
+        };
         let listener = Arc::clone(&listener);
         queue.push_event(move |py| {
-            listener
-                .call1(py, (from_json(py, params.as_bytes())?,))
-                .map(drop)
+            let report = from_json(py, params.as_bytes())?;
+            listener.call1(py, (report, Waiting(place))).map(drop)
         });
     })
 }
@@ -41,6 +48,7 @@ pub(super) struct Listeners {
     on_notification: Py<PyAny>,
     on_garbage: Py<PyAny>,
     on_request: Py<PyAny>,
+    backlog: Arc<Backlog>,
 }
 
 impl Listeners {
@@ -62,7 +70,22 @@ impl Listeners {
             on_notification,
             on_garbage,
             on_request,
+            backlog: Backlog::new("notifications of an MCP server"),
         }))
+    }
+
+    /// Who hears the progress of one call, on the running loop.
+    pub(super) fn progress_listener(
+        &self,
+        py: Python<'_>,
+        listener: Py<PyAny>,
+    ) -> PyResult<mcp::session::ProgressListener> {
+        let (_, queue) = LoopQueue::running(py)?;
+        Ok(progress_listener(
+            queue,
+            listener,
+            Arc::clone(&self.backlog),
+        ))
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -73,12 +96,22 @@ impl Listeners {
     }
 
     pub(super) fn events(self: &Arc<Self>) -> Arc<dyn Events> {
-        Arc::new(EventsForPython(Arc::downgrade(self)))
+        Arc::new(EventsForPython {
+            listeners: Arc::downgrade(self),
+            backlog: Arc::clone(&self.backlog),
+        })
     }
 }
 
-/// Weak, because the service loop must not keep the Python session alive.
-struct EventsForPython(Weak<Listeners>);
+struct EventsForPython {
+    /// Weak, because the service loop must not keep the Python session alive.
+    listeners: Weak<Listeners>,
+    backlog: Arc<Backlog>,
+}
+
+fn length(params: Option<&RawJson>) -> usize {
+    params.map_or(0, |params| params.as_bytes().len())
+}
 
 fn decoded<'py>(py: Python<'py>, params: Option<&RawJson>) -> PyResult<Option<Bound<'py, PyAny>>> {
     params
@@ -88,7 +121,10 @@ fn decoded<'py>(py: Python<'py>, params: Option<&RawJson>) -> PyResult<Option<Bo
 
 impl Events for EventsForPython {
     fn notification(&self, method: &str, params: Option<RawJson>) {
-        let Some(listeners) = self.0.upgrade() else {
+        let Some(listeners) = self.listeners.upgrade() else {
+            return;
+        };
+        let Some(place) = self.backlog.enter(method.len() + length(params.as_ref())) else {
             return;
         };
         let method = method.to_owned();
@@ -97,11 +133,12 @@ impl Events for EventsForPython {
             let context = &listeners.context;
             let called = match decoded(py, params.as_ref()) {
                 Ok(params) => {
-                    let arguments = (&listeners.on_notification, method, params);
+                    let arguments = (&listeners.on_notification, method, params, Waiting(place));
                     context.call_method1(py, "run", arguments)
                 }
                 Err(failure) => {
-                    let arguments = (&listeners.on_garbage, method, failure.to_string());
+                    let reason = failure.to_string();
+                    let arguments = (&listeners.on_garbage, method, reason, Waiting(place));
                     context.call_method1(py, "run", arguments)
                 }
             };
@@ -109,14 +146,21 @@ impl Events for EventsForPython {
         });
     }
 
+    fn backlog(&self) -> Option<&Backlog> {
+        Some(&self.backlog)
+    }
+
     fn garbage(&self, preview: &str, reason: &str) {
-        let Some(listeners) = self.0.upgrade() else {
+        let Some(listeners) = self.listeners.upgrade() else {
+            return;
+        };
+        let Some(place) = self.backlog.enter(preview.len() + reason.len()) else {
             return;
         };
         let (preview, reason) = (preview.to_owned(), reason.to_owned());
         let queue = Arc::clone(&listeners.queue);
         queue.push_event(move |py| {
-            let arguments = (&listeners.on_garbage, preview, reason);
+            let arguments = (&listeners.on_garbage, preview, reason, Waiting(place));
             listeners
                 .context
                 .call_method1(py, "run", arguments)
@@ -126,15 +170,21 @@ impl Events for EventsForPython {
 
     fn request(&self, method: &str, params: Option<RawJson>) -> mcp::session::PeerAnswer {
         let (sender, receiver) = oneshot::channel();
-        let refusal = if self.0.strong_count() == 0 {
+        let refusal = if self.listeners.strong_count() == 0 {
             PeerError::method_not_found(method)
         } else {
             PeerError::unanswered(method)
         };
-        if let Some(listeners) = self.0.upgrade() {
+        // A request that its sender takes back at once leaves its callback here for a while.
+        if let Some(listeners) = self.listeners.upgrade()
+            && let Some(place) = self.backlog.enter(method.len() + length(params.as_ref()))
+        {
             let method = method.to_owned();
             let question = Arc::new(Question::new(sender));
-            let responder = Responder(Arc::clone(&question));
+            let responder = Responder {
+                question: Arc::clone(&question),
+                _place: place,
+            };
             let queue = Arc::clone(&listeners.queue);
             let asked = Asked {
                 question,
@@ -145,7 +195,7 @@ impl Events for EventsForPython {
                     Ok(params) => params,
                     Err(failure) => {
                         responder
-                            .0
+                            .question
                             .send(Err(PeerError::invalid_params(failure.to_string())));
                         return Ok(());
                     }
@@ -224,12 +274,16 @@ impl Drop for Asked {
 
 /// Answers one request of the server.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
-struct Responder(Arc<Question>);
+struct Responder {
+    question: Arc<Question>,
+    /// For as long as the callback may hold what it was asked.
+    _place: Place,
+}
 
 impl Drop for Responder {
     /// A callback that ended without an answer leaves nothing to wait for.
     fn drop(&mut self) {
-        drop(self.0.take_sender());
+        drop(self.question.take_sender());
     }
 }
 
@@ -237,8 +291,12 @@ impl Drop for Responder {
 impl Responder {
     /// Calls the function when nobody waits for the answer any more; on the loop's thread.
     fn when_given_up(&self, py: Python<'_>, cancel: Py<PyAny>) -> PyResult<()> {
-        let mut slot = self.0.cancel.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.0.is_given_up.load(Ordering::Acquire) {
+        let mut slot = self
+            .question
+            .cancel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !self.question.is_given_up.load(Ordering::Acquire) {
             *slot = Some(cancel);
             return Ok(());
         }
@@ -248,7 +306,7 @@ impl Responder {
 
     /// Sends the result.
     fn answer(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.send(Ok(to_json(result)?));
+        self.question.send(Ok(to_json(result)?));
         Ok(())
     }
 
@@ -256,7 +314,7 @@ impl Responder {
     #[pyo3(signature = (code, message, data))]
     fn refuse(&self, code: i32, message: String, data: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let data = data.map(to_json).transpose()?;
-        self.0.send(Err(PeerError {
+        self.question.send(Err(PeerError {
             code,
             message,
             data,

@@ -1,6 +1,7 @@
 //! Many servers for Python, and one that lasts. Their public faces are `python/toolbridge/client.py`
 //! and `python/toolbridge/experimental_mcp_client/client.py`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,10 +16,10 @@ use crate::mcp::transport::stdio::ErrorLog;
 use crate::mcp::{self, CallOptions, Loaded, Opening, Params, Target};
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::caching::cache_mode;
-use crate::python::callbacks::{Listeners, progress_listener};
+use crate::python::callbacks::Listeners;
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
-use crate::python::session::{error_log, read_setup, same_process};
+use crate::python::session::{error_log, limit, read_setup, same_process};
 use crate::python::transports::HttpArguments;
 use crate::runtime;
 use crate::tools::Separator;
@@ -85,6 +86,12 @@ impl ServerConfig {
         self.0.description.as_deref()
     }
 
+    /// Whether it is behind a URL.
+    #[getter]
+    fn has_url(&self) -> bool {
+        matches!(self.0.target, Target::Http { .. })
+    }
+
     /// Its command, or the origin of its URL; no secrets.
     #[getter]
     fn shown(&self) -> String {
@@ -109,12 +116,28 @@ impl Group {
         let (_, queue) = LoopQueue::running(py)?;
         let on_change = Arc::new(on_change);
         let weak = Arc::downgrade(&on_change);
+        let untold = Arc::<Mutex<HashSet<(String, &'static str)>>>::default();
         let listener: ChangeListener = Arc::new(move |server: &str, change: Change| {
             let Some(listener) = weak.upgrade() else {
                 return;
             };
-            let server = server.to_owned();
-            queue.push_event(move |py| listener.call1(py, (server, change.name())).map(drop));
+            let told = (server.to_owned(), change.name());
+            // A server may change without an end; what was not told yet is told once.
+            if !untold
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(told.clone())
+            {
+                return;
+            }
+            let untold = Arc::clone(&untold);
+            queue.push_event(move |py| {
+                untold
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&told);
+                listener.call1(py, told).map(drop)
+            });
         });
         Ok(Self {
             core: Arc::new(mcp::Group::new(separator, listener)),
@@ -290,7 +313,11 @@ fn change(config: &mut mcp::ServerConfig, settings: &Bound<'_, PyDict>) -> PyRes
     if let Target::Http { settings: http, .. } = &mut config.target
         && let Some(arguments) = settings.get_item("http")?
     {
-        *http = arguments.extract::<HttpArguments>()?.settings();
+        let has_own_auth = settings.get_item("has_own_auth")?;
+        let has_own_auth = has_own_auth.map_or(Ok(false), |truth| truth.extract())?;
+        arguments
+            .extract::<HttpArguments>()?
+            .lay_over(http, has_own_auth);
     }
     Ok(())
 }
@@ -375,7 +402,8 @@ impl Server {
     /// Sends a request; the future gives the decoded result.
     #[pyo3(signature = (
         method, params, meta, timeout, progress,
-        allow_input_required=false, cache="use", hands_out_task=false
+        allow_input_required=false, cache="use", hands_out_task=false,
+        task_timeout=None
     ))]
     #[expect(
         clippy::too_many_arguments,
@@ -392,6 +420,7 @@ impl Server {
         allow_input_required: bool,
         cache: &str,
         hands_out_task: bool,
+        task_timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this server", self.owner)?;
         let params = Params {
@@ -399,7 +428,7 @@ impl Server {
             meta: meta.map(to_json).transpose()?,
         };
         let progress = match progress {
-            Some(listener) => Some(progress_listener(LoopQueue::running(py)?.1, listener)),
+            Some(listener) => Some(self.listeners.progress_listener(py, listener)?),
             None => None,
         };
         let options = CallOptions {
@@ -409,6 +438,7 @@ impl Server {
             allow_input_required,
             cache: cache_mode(cache),
             hands_out_task,
+            task_timeout: task_timeout.map(limit),
             ..CallOptions::default()
         };
         let member = Arc::clone(&self.core);

@@ -13,11 +13,11 @@ use pyo3::prelude::*;
 use crate::error::{Error, ErrorKind};
 use crate::mcp::transport::stdio::ErrorLog;
 use crate::mcp::{
-    self, CallOptions, Mode, Params, Profile, Setup, StdioServerParameters, Terminate,
+    self, Backlog, CallOptions, Mode, Params, Profile, Setup, StdioServerParameters, Terminate,
 };
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::caching::{cache_mode, read_cache};
-use crate::python::callbacks::{Listeners, progress_listener};
+use crate::python::callbacks::Listeners;
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
 use crate::python::subscription::Subscription;
@@ -87,9 +87,16 @@ pub(super) fn error_log(py: Python<'_>, errlog: Option<Bound<'_, PyAny>>) -> PyR
     }
     let (_, queue) = LoopQueue::running(py)?;
     let write = Arc::new(errlog.unbind());
+    let backlog = Backlog::new("pieces of the standard error of an MCP server");
     Ok(ErrorLog::Lines(Box::new(move |text| {
+        let Some(place) = backlog.enter(text.len()) else {
+            return;
+        };
         let write = Arc::clone(&write);
-        queue.push_event(move |py| write.call1(py, (text,)).map(drop));
+        queue.push_event(move |py| {
+            let _place = place;
+            write.call1(py, (text,)).map(drop)
+        });
     })))
 }
 
@@ -255,7 +262,8 @@ impl Session {
     /// Sends a request; the future gives the decoded result.
     #[pyo3(signature = (
         method, params, meta, timeout, progress,
-        allow_input_required=false, cache="use", hands_out_task=false
+        allow_input_required=false, cache="use", hands_out_task=false,
+        task_timeout=None
     ))]
     #[expect(
         clippy::too_many_arguments,
@@ -272,6 +280,7 @@ impl Session {
         allow_input_required: bool,
         cache: &str,
         hands_out_task: bool,
+        task_timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this session", self.owner)?;
         let params = Params {
@@ -279,7 +288,7 @@ impl Session {
             meta: meta.map(to_json).transpose()?,
         };
         let progress = match progress {
-            Some(listener) => Some(progress_listener(LoopQueue::running(py)?.1, listener)),
+            Some(listener) => Some(self.listeners.progress_listener(py, listener)?),
             None => None,
         };
         let options = CallOptions {
@@ -288,6 +297,7 @@ impl Session {
             allow_input_required,
             cache: cache_mode(cache),
             hands_out_task,
+            task_timeout: task_timeout.map(limit),
             ..CallOptions::default()
         };
         let session = Arc::clone(&self.core);
@@ -317,7 +327,7 @@ impl Session {
         same_process(py, "this session", self.owner)?;
         let created = to_json(created)?;
         let task_status = match on_status {
-            Some(listener) => Some(progress_listener(LoopQueue::running(py)?.1, listener)),
+            Some(listener) => Some(self.listeners.progress_listener(py, listener)?),
             None => None,
         };
         let options = CallOptions {

@@ -68,6 +68,27 @@ impl HttpArguments {
             unix_socket: self.uds,
         }
     }
+
+    /// Adds headers, credentials and trust to what the configuration of a server says, which comes
+    /// first; credentials that are the server's own come before its headers.
+    pub(super) fn lay_over(self, http: &mut HttpSettings, has_own_auth: bool) {
+        let given = self.settings();
+        let is_auth = |name: &str| name.eq_ignore_ascii_case("authorization");
+        if has_own_auth {
+            http.headers.retain(|(name, _)| !is_auth(name));
+        }
+        let has_auth = http.headers.iter().any(|(name, _)| is_auth(name));
+        for (name, value) in given.headers {
+            let is_known = |(known, _): &(String, String)| known.eq_ignore_ascii_case(&name);
+            if !http.headers.iter().any(is_known) {
+                http.headers.push((name, value));
+            }
+        }
+        if !has_auth {
+            http.authorizer = given.authorizer;
+        }
+        http.trust = given.trust;
+    }
 }
 
 /// Prepares a connection over Streamable HTTP; the future gives its `Connection`.

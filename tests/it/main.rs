@@ -29,6 +29,8 @@ mod mcp_headers;
 #[cfg(test)]
 mod mcp_http;
 #[cfg(test)]
+mod mcp_http2;
+#[cfg(test)]
 mod mcp_lasting;
 #[cfg(test)]
 mod mcp_output;

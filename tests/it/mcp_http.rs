@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use toolbridge::error::ErrorKind;
+use toolbridge::error::{ErrorKind, Loss};
 use toolbridge::mcp::{
     CallOptions, Connection, HttpSettings, Params, Session, StreamableHttpConnection, Terminate,
     Trust,
@@ -181,6 +181,28 @@ async fn an_http_error_is_that_of_its_caller_and_shows_no_header() {
     assert!(!format!("{error:?}").contains("hidden"));
     assert!(!format!("{:?}", settings("http://u:hidden@h/hidden".to_owned())).contains("hidden"));
     call(&session, "exact").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_the_server_took_and_never_answered_may_have_been_carried_out() {
+    let (session, _, _) = open().await;
+    let error = call(&session, "anything").await.unwrap_err();
+    assert!(error.message().contains("did not answer it"), "{error}");
+    assert_eq!(error.context().loss, Some(Loss::Broken));
+    session.close().await;
+
+    let (url, _) = serve().await;
+    let impatient = HttpSettings {
+        read_timeout: Some(Duration::from_millis(1)),
+        ..settings(url)
+    };
+    let connection = StreamableHttpConnection::open(&impatient, false).unwrap();
+    let link = connection.link();
+    let session = Session::start(Connection::StreamableHttp(connection), link);
+    let error = call(&session, "hold").await.unwrap_err();
+    assert!(error.message().contains("sent nothing for"), "{error}");
+    assert_eq!(error.context().loss, Some(Loss::Broken));
+    session.close().await;
 }
 
 #[tokio::test]

@@ -5,21 +5,22 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use toolbridge::error::{Error, ErrorKind};
 use toolbridge::json::RawJson;
-use toolbridge::mcp::client::output::{OutputSchema, may_be_structured, validate};
+use toolbridge::mcp::client::output::{may_be_structured, validate};
+use toolbridge::schema::Schema;
 
 fn check(schema: &Value, content: &Value) -> Result<(), Error> {
     check_text(&schema.to_string(), &content.to_string())
 }
 
 fn check_text(schema: &str, content: &str) -> Result<(), Error> {
-    let compiled = OutputSchema::compile(schema);
+    let compiled = Schema::compile(schema);
     let schema = compiled.as_ref().map_err(String::as_str);
     let result = format!(r#"{{"content":[],"structuredContent":{content}}}"#);
     validate("t", Some(schema), &RawJson::parse(result).unwrap())
 }
 
 fn validate_text(schema: &str, result: &str) -> Result<(), Error> {
-    let compiled = OutputSchema::compile(schema);
+    let compiled = Schema::compile(schema);
     let schema = compiled.as_ref().map_err(String::as_str);
     validate(
         "t",
@@ -374,4 +375,67 @@ fn a_megabyte_of_content_is_within_the_limits() {
         .map(|id| json!({"id": id, "name": "n"}))
         .collect();
     check(&schema, &Value::Array(rows)).unwrap();
+}
+
+/// Each of these searches alone is within the limits.
+#[test]
+fn backtracking_is_counted_over_the_whole_check() {
+    let words: Vec<String> = (0..2_000)
+        .map(|at| format!("{}{at}", "a".repeat(14)))
+        .collect();
+    let members: serde_json::Map<_, _> =
+        words.iter().map(|word| (word.clone(), json!(1))).collect();
+    let one: serde_json::Map<_, _> = members.clone().into_iter().take(1).collect();
+    let twice = r"^(a|aa)+\1$";
+    for (schema, few, many) in [
+        (
+            json!({"items": {"anyOf": [{"pattern": twice}, true]}}),
+            json!(words[..1]),
+            json!(words),
+        ),
+        (
+            json!({"patternProperties": {twice: true}}),
+            json!(one),
+            json!(members),
+        ),
+        (
+            json!({"propertyNames": {"not": {"pattern": twice}}}),
+            json!(one),
+            json!(members),
+        ),
+    ] {
+        check(&schema, &few).unwrap();
+        let error = check(&schema, &many).unwrap_err();
+        assert!(error.to_string().contains("takes too long"), "{error}");
+    }
+    let scans = json!({"not": {"pattern": r"(?=.*x)b"}});
+    check(&scans, &json!("a".repeat(1_000))).unwrap();
+    assert!(check(&scans, &json!("ab".repeat(20_000))).is_err());
+}
+
+#[test]
+fn a_pattern_that_has_to_turn_back_now_and_then_is_followed() {
+    let strong = r"^(?=.*[A-Z])(?=.*\d)(?!.*(.)\1\1).{8,}$";
+    let words: Vec<String> = (0..2_000)
+        .map(|at| format!("Passw0rd{}ab", at % 100))
+        .collect();
+    check(&json!({"items": {"pattern": strong}}), &json!(words)).unwrap();
+    assert!(check(&json!({"pattern": strong}), &json!("Passw0rdaaa")).is_err());
+    let long = "x".repeat(1_000) + "bar";
+    check(&json!({"pattern": "(?<!foo)bar"}), &json!(long)).unwrap();
+}
+
+#[test]
+fn the_patterns_of_a_schema_are_compiled_within_limits() {
+    let of = |count: usize, text: &str| {
+        let patterns: serde_json::Map<_, _> = (0..count)
+            .map(|at| (format!("{text}{at}"), json!({})))
+            .collect();
+        Schema::compile(&json!({"patternProperties": patterns}).to_string()).map(drop)
+    };
+    of(20, r"^\w{20}x").unwrap();
+    for (count, text) in [(40, r"^\w{20}x"), (5_000, "^x")] {
+        let reason = of(count, text).unwrap_err();
+        assert!(reason.contains("patterns"), "{reason}");
+    }
 }

@@ -290,3 +290,99 @@ async fn a_command_that_is_not_there_is_named() {
     assert!(failure.message().contains("`no-such-command-here`"));
     assert!(!format!("{missing:?}").contains("method"));
 }
+
+/// A listener that never answers.
+#[derive(Default)]
+struct Pondering {
+    asked: std::sync::atomic::AtomicUsize,
+    given_up: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+/// Counts when it is dropped.
+struct Counted(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Events for Pondering {
+    fn notification(&self, _method: &str, _params: Option<RawJson>) {}
+
+    fn garbage(&self, preview: &str, _reason: &str) {
+        panic!("{preview}");
+    }
+
+    fn request(&self, _method: &str, _params: Option<RawJson>) -> PeerAnswer {
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let counted = Counted(Arc::clone(&self.given_up));
+        Box::pin(async move {
+            std::future::pending::<()>().await;
+            drop(counted);
+            Err(PeerError::unanswered("never"))
+        })
+    }
+}
+
+fn open_flood(script: &str) -> (Session, Arc<Pondering>) {
+    let parameters = StdioServerParameters {
+        args: vec!["-c".into(), script.into()],
+        ..parameters()
+    };
+    let connection = StdioConnection::open(&parameters, ErrorLog::Discard).unwrap();
+    let pondering = Arc::<Pondering>::default();
+    let link = connection.link();
+    assert!(link.listen(Arc::clone(&pondering) as Arc<dyn Events>));
+    let session = Session::start(Connection::Stdio(connection), link);
+    (session, pondering)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_asks_without_an_end_and_never_reads_is_ended() {
+    let script = r#"seq -f '{"id":%.0f,"method":"ping"}' 1 1000000; tail -f /dev/null"#;
+    let (session, _) = open_flood(script);
+    let (other, _) = open();
+    let failure = call(&session, "anything").await.unwrap_err();
+    assert_eq!(failure.kind(), ErrorKind::ConnectionClosed);
+    let said = failure.message();
+    assert!(
+        said.contains("`sh` sent requests and did not take the answers"),
+        "{said}"
+    );
+    call(&other, "exact").await.unwrap();
+    session.close().await;
+    other.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_beyond_those_that_are_handled_at_once_are_refused() {
+    // The first line that it reads is the call below; the others are the answers.
+    let script = r#"
+        IFS= read -r line; id=${line#*\"id\":}; id=${id%%,*}
+        seq -f '{"id":"a%.0f","method":"roots/list"}' 1 300
+        for _ in $(seq 44); do IFS= read -r line; done
+        printf '{"id":%s,"result":%s}\n' "$id" "$line"
+        IFS= read -r line; printf '{"id":"p","method":"ping"}\n'
+        id=${line#*\"id\":}; id=${id%%,*}
+        IFS= read -r line; printf '{"id":%s,"result":%s}\n' "$id" "$line"
+        cat > /dev/null
+    "#;
+    let (session, pondering) = open_flood(script);
+    let answer = call(&session, "flood").await.unwrap();
+    let refusal = text(&answer);
+    assert!(
+        refusal.contains("handles 256 requests at once"),
+        "{refusal}"
+    );
+    let ordering = std::sync::atomic::Ordering::SeqCst;
+    assert_eq!(pondering.asked.load(ordering), 256);
+    let answer = call(&session, "what of a ping").await.unwrap();
+    assert!(
+        text(&answer).contains(r#""id":"p","result":{}"#),
+        "{}",
+        text(&answer)
+    );
+    session.close().await;
+    assert_eq!(pondering.given_up.load(ordering), 256);
+}

@@ -368,3 +368,40 @@ def test_a_provider_may_be_made_before_there_is_a_loop_and_used_on_several():
         )
         asyncio.run(use())
         assert len(person.urls) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_link_to_the_file_of_tokens_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    target, first, link = tmp_path / "real" / "t", tmp_path / "first", tmp_path / "link"
+    first.symlink_to("real/t")
+    link.symlink_to(first)
+    for token in ("a", "b"):
+        await FileTokenStorage(link, "https://h").set_tokens(OAuthToken(access_token=token))
+        assert link.is_symlink()
+        assert first.is_symlink()
+        assert not target.is_symlink()
+        assert target.stat().st_mode & 0o777 == 0o600
+        stored = await FileTokenStorage(target, "https://h").get_tokens()
+        assert stored.access_token == token
+    assert (await FileTokenStorage(link, "https://h").get_tokens()).access_token == "b"
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    with pytest.raises(OAuthFlowError, match="its link leads to a link"):
+        await FileTokenStorage(circle, "https://h").set_tokens(OAuthToken(access_token="a"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        ((5,), TypeError, "path takes a str or a path object; found int"),
+        ((b"t",), TypeError, "path takes a str or a path object; found bytes"),
+        ((None,), TypeError, "path takes a str or a path object; found NoneType"),
+        (("",), ValueError, "path is empty"),
+        (("a\0b",), ValueError, "with a NUL in it"),
+        (("t", 5), TypeError, "server_url takes a str; found int"),
+    ],
+)
+def test_what_is_no_file_of_tokens_is_named(arguments, kind, words):
+    with pytest.raises(kind, match=words):
+        FileTokenStorage(*arguments)

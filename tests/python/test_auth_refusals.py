@@ -156,7 +156,7 @@ def page(_):
     ("path", "answer", "kind", "expected"),
     [
         ("/token", echo, OAuthTokenError, "invalid_grant"),
-        ("/token", page, OAuthTokenError, "Sign in"),
+        ("/token", page, OAuthTokenError, "200 OK: its answer is no JSON object"),
         ("/token", lambda _: Answer(500, "down"), OAuthTokenError, "status 500"),
         ("/token", lambda _: Answer(200, {"token_type": "Bearer"}), OAuthTokenError, "no token"),
         ("/token", lambda _: Answer(200, "x" * (2 << 20)), OAuthFlowError, "1048576 bytes"),
@@ -172,7 +172,7 @@ def page(_):
             OAuthTokenError,
             "characters",
         ),
-        ("/register", page, OAuthRegistrationError, "Sign in"),
+        ("/register", page, OAuthRegistrationError, "no JSON object"),
         ("/register", lambda _: Answer(400, {"error": "no"}), OAuthRegistrationError, "no"),
         (
             "/register",

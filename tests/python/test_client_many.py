@@ -113,6 +113,10 @@ async def test_a_server_that_is_down_takes_no_other_with_it(diary: Path, tmp_pat
         assert result.structuredContent == {"value": {"a": 1}}
         with pytest.raises(TransportError, match="missing"):
             await client.call_tool("missing-anything")
+        with pytest.raises(ConfigurationError, match="no server has a tool") as unknown:
+            await client.call_tool("unknown")
+        assert '"missing" is failed: the command `no-such-command' in str(unknown.value)
+        assert '"up" is' not in str(unknown.value)
     assert not any(map(is_alive, starts(diary) + starts(hanging)))
 
 
@@ -287,6 +291,13 @@ async def test_a_client_that_was_closed_takes_no_more_servers(diary: Path, tmp_p
         await client.list_tools()
     assert list(client.servers) == ["a"]
     assert not (tmp_path / "never").exists()
+
+
+def test_a_url_of_another_scheme_is_not_taken_for_a_file() -> None:
+    with pytest.raises(ConfigurationError) as failure:
+        Client("ws://me:hidden@example.com/mcp")
+    assert "begins with ws://; it takes http:// and https://" in str(failure.value)
+    assert "hidden" not in str(failure.value)
 
 
 @pytest.mark.parametrize(

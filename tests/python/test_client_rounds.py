@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
+import time
 
 import pytest
 
 from servers.http_scripted import PATIENCE, Server
+from servers.modern import told
 from servers.sessions import ask, session
 from toolbridge import MCPError, MCPTimeoutError
-from toolbridge.mcp import Client, InputRequiredRoundsExceededError, types
+from toolbridge.mcp import Client, ClientSession, InputRequiredRoundsExceededError, types
+from toolbridge.mcp.client.streamable_http import streamable_http_client
 from toolbridge.mcp.client.subscriptions import (
     ListenNotSupportedError,
     PromptsListChanged,
@@ -179,12 +183,6 @@ def acknowledged(exchange, **notifications):
     told(exchange, "subscriptions/acknowledged", notifications=notifications)
 
 
-def told(exchange, name, **params):
-    meta = {"io.modelcontextprotocol/subscriptionId": exchange.request.message["id"]}
-    message = {"jsonrpc": "2.0", "method": f"notifications/{name}"}
-    exchange.event({**message, "params": {**params, "_meta": meta}})
-
-
 @pytest.mark.asyncio
 async def test_a_subscription_tells_changes_once_and_ends_when_the_server_ends_it():
     def listen(exchange):
@@ -235,6 +233,39 @@ async def test_a_subscription_that_breaks_is_lost_and_one_that_is_left_is_closed
             await asyncio.wait_for(closed.wait(), PATIENCE)
             assert await waiting is None
         assert server.names().count("notifications/cancelled") == 0
+
+
+@pytest.mark.asyncio
+async def test_comments_hold_a_subscription_open_for_longer_than_silence_would():
+    silence, signs = 0.5, []
+
+    def listen(exchange):
+        acknowledged(exchange)
+        if signs:
+            exchange.wait_until_closed()
+            return
+        begun = time.monotonic()
+        while time.monotonic() - begun < 3 * silence:
+            exchange.write(": still here\n\n")
+            signs.append(time.monotonic() - begun)
+            # The client would close it.
+            assert select.select([exchange.connection], [], [], silence / 10)[0] == []
+        told(exchange, "tools/list_changed")
+        exchange.wait_until_closed()
+
+    with serving(subscriptions__listen=listen) as server:
+        transport = streamable_http_client(server.url, sse_read_timeout=silence)
+        async with (
+            transport as (read, write),
+            ClientSession(read, write, read_timeout_seconds=PATIENCE) as one,
+        ):
+            await one.discover()
+            async with one.listen(tools_list_changed=True) as changes:
+                assert await anext(changes) == ToolsListChanged()
+                assert signs[-1] > 2 * silence
+            async with one.listen(tools_list_changed=True) as changes:
+                with pytest.raises(SubscriptionLost, match=r"sent nothing for 0\.5 s"):
+                    await anext(changes)
 
 
 @pytest.mark.asyncio

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 from contextlib import asynccontextmanager
 
 import pytest
 
-from servers.http_scripted import INITIALIZE, Server
-from servers.modern import VERSION, listing, modern, refuse, structured, tool
+from servers.http_scripted import INITIALIZE, PATIENCE, Server
+from servers.modern import VERSION, listing, modern, refuse, structured, told, tool
 from toolbridge import MCPError, ToolOutputError
 from toolbridge.mcp import Client
 from toolbridge.mcp.types import ElicitResult
@@ -213,6 +215,82 @@ async def test_a_task_that_the_server_does_not_know_is_its_error():
             assert failure.value.code == -32602
 
 
+class Telling(Tasks):
+    """Asks to be polled once in a minute, and tells of the task to those who subscribe."""
+
+    def __init__(self, *states, honors=True):
+        patient = {"pollIntervalMs": 60_000}
+        super().__init__(*({**one, **patient} for one in states), seed=state("working", **patient))
+        self.honors = honors
+        self.gets = queue.Queue()
+        self.closed = threading.Event()
+        self.script["subscriptions__listen"] = self.listen
+
+    def get(self, exchange):
+        super().get(exchange)
+        self.gets.put(exchange)
+
+    def listen(self, exchange):
+        exchange.stream()
+        wanted = exchange.request.message["params"]["notifications"]
+        honored = wanted if self.honors else {}
+        told(exchange, "subscriptions/acknowledged", notifications=honored)
+        if self.honors:
+            # What happened before the subscription is asked for once.
+            self.gets.get(timeout=PATIENCE)
+            told(exchange, "tasks", **{**state("working"), "taskId": "another"})
+            told(exchange, "tasks", **state("completed", result=TEXT))
+        exchange.wait_until_closed()
+        self.closed.set()
+
+
+@pytest.mark.asyncio
+async def test_a_task_that_the_server_tells_of_is_not_waited_for_until_the_next_poll():
+    tasks = Telling(state("working"), state("completed", result=TEXT))
+    heard = []
+    with modern(**tasks.script) as server:
+        async with client(server, message_handler=heard.append) as one, asyncio.timeout(PATIENCE):
+            assert (await one.call_tool("slow")).content[0].text == "done"
+            # Nobody waits for it any more.
+            assert await asyncio.to_thread(tasks.closed.wait, PATIENCE)
+    assert server.names().count("tasks/get") == 2
+    (listen,) = [one for one in server.seen if one.name == "subscriptions/listen"]
+    assert listen.message["params"]["notifications"] == {"taskIds": ["t-1"]}
+    assert "tasks/cancel" not in server.names()
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_does_not_tell_of_tasks_is_polled_and_asked_once():
+    def no(exchange):
+        refuse(exchange, -32601, "none here", 404)
+        refused.set()
+
+    refused = threading.Event()
+    half = state("working", pollIntervalMs=500)
+    tasks = Tasks(half, state("completed", result=TEXT), seed=half)
+    with modern(**tasks.script, subscriptions__listen=no) as server:
+        async with client(server) as one:
+            assert (await one.call_tool("slow")).content[0].text == "done"
+            tasks.states = [state("completed", result=TEXT)]
+            assert (await one.call_tool("slow")).content[0].text == "done"
+    assert refused.is_set()
+    assert server.names().count("subscriptions/listen") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_subscription_without_the_task_is_left_again():
+    tasks = Telling(state("completed", result=TEXT), honors=False)
+    with modern(**tasks.script) as server:
+        async with client(server) as one:
+            waiting = asyncio.ensure_future(one.call_tool("slow"))
+            assert await asyncio.to_thread(tasks.closed.wait, PATIENCE)
+            assert not waiting.done()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await asyncio.to_thread(server.wait_for, "tasks/cancel")
+
+
 LEGACY = {
     **INITIALIZE,
     "protocolVersion": "2025-11-25",
@@ -277,6 +355,34 @@ async def test_a_tool_of_2025_11_25_that_may_be_a_task_is_one_when_it_is_handed_
         async with legacy_client(server) as one:
             task = await one.call_tool_as_task("slow")
             assert (await task.result()).content[0].text == "plain"
+
+
+@pytest.mark.asyncio
+async def test_a_task_of_2025_11_25_is_looked_at_when_the_server_tells_of_it():
+    server = legacy("working", "completed", support="required")
+    asked, has_ended = threading.Event(), threading.Event()
+    patient = {**legacy_state("working"), "pollInterval": 60_000}
+
+    def listen(exchange):
+        exchange.stream()
+        assert asked.wait(PATIENCE)
+        # It may come before the answer of the call has been read.
+        has_ended.set()
+        message = {"method": "notifications/tasks/status", "params": legacy_state("completed")}
+        exchange.event({"jsonrpc": "2.0", **message})
+        exchange.wait_until_closed()
+
+    def call(exchange):
+        exchange.result({"task": patient})
+        asked.set()
+
+    def get(exchange):
+        exchange.result(legacy_state("completed") if has_ended.is_set() else patient)
+
+    server.script.update({"tools/call": call, "GET": listen, "tasks/get": get})
+    with server:
+        async with legacy_client(server) as one, asyncio.timeout(PATIENCE):
+            assert (await one.call_tool("slow")).content[0].text == "done"
 
 
 @pytest.mark.asyncio

@@ -284,13 +284,17 @@ class MCPClient:
         heard = None if host_progress_callback is None else progress
         more: dict[str, Any] = {"allow_input_required": True} if allow_input_required else {}
         try:
-            server = await self._server()
-            return await server.call_tool(name, arguments, progress_callback=heard, **more)
+            # LiteLLM's signature has one type of result.
+            call: Callable[..., Any] = (await self._server()).call_tool
+            result: types.CallToolResult = await call(
+                name, arguments, progress_callback=heard, **more
+            )
         except Exception as failure:
             if raise_on_error:
                 raise
             self._log(f"call_tool {name}", failure)
             return self.error_tool_result(failure)
+        return result
 
     @staticmethod
     def error_tool_result(exc: BaseException) -> types.CallToolResult:

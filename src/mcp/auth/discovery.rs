@@ -1,11 +1,10 @@
 //! Where the metadata of a resource and of its authorization server are, and whether they may be
 //! believed: RFC 9728, RFC 8414, OpenID Connect Discovery, RFC 8707. Pure.
 
-use std::net::Ipv4Addr;
-
-use url::{Host, Url};
+use url::Url;
 
 use super::document::Document;
+use super::near::{is_loopback, is_near};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) fn refused(message: impl Into<String>) -> Error {
@@ -161,49 +160,35 @@ pub(super) fn check_callback_issuer(metadata: &Document, received: Option<&str>)
     }
 }
 
-/// Whether a URL leads to this machine or its own network.
-fn is_near(url: &Url) -> bool {
-    let is_near_v4 = |address: Ipv4Addr| {
-        address.is_loopback()
-            || address.is_private()
-            || address.is_link_local()
-            || address.is_unspecified()
-    };
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => is_near_v4(address),
-        Some(Host::Ipv6(address)) => {
-            address.to_ipv4_mapped().is_some_and(is_near_v4)
-                || address.is_loopback()
-                || address.is_unique_local()
-                || address.is_unicast_link_local()
-                || address.is_unspecified()
-        }
-        None => false,
-    }
-}
-
-/// A URL that credentials, or a browser, may be sent to. Plain HTTP, and this machine and its
-/// network, are for servers that are themselves reached so: no other server may lead there.
+/// A URL that credentials, or a browser, may be sent to. Plain HTTP is for this machine alone; it and
+/// its network are for servers that are themselves there: no other server may lead there.
 pub(super) fn endpoint(server: &Url, named: &str, what: &str) -> Result<Url> {
     let url = Url::parse(named)
         .ok()
         .filter(Url::has_host)
         .ok_or_else(|| refused(format!("the {what} is not an absolute URL")))?;
-    let is_near_server = is_near(server) || server.scheme() == "http";
     match url.scheme() {
-        "https" | "http" if is_near(&url) && !is_near_server => Err(refused(format!(
+        "https" | "http" if is_near(&url) && !is_near(server) => Err(refused(format!(
             "the {what} at {} is on this machine or in its network, where a server elsewhere has \
              nothing to say",
             origin(&url)
         ))),
         "https" => Ok(url),
-        "http" if is_near_server => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
         scheme => Err(refused(format!(
-            "the {what} at {scheme}://{} is not reached over https, which authorization needs",
+            "the {what} at {scheme}://{} is not reached over https, which authorization needs \
+             except on this machine",
             url.host_str().unwrap_or_default()
         ))),
     }
+}
+
+/// Where metadata may be read: as [`endpoint`], and at the server itself however it is reached.
+pub(super) fn metadata_location(server: &Url, location: &Url) -> Result<()> {
+    if location.origin() == server.origin() {
+        return Ok(());
+    }
+    endpoint(server, location.as_str(), "metadata").map(drop)
 }
 
 #[cfg(test)]
@@ -303,20 +288,20 @@ mod tests {
         let (secure, plain) = (url("https://h/mcp"), url("http://h/mcp"));
         endpoint(&secure, "https://a/x", "token endpoint").unwrap();
         let near = [
-            "http://localhost:1/x",
-            "http://127.0.0.1/x",
+            "https://127.0.0.1/x",
             "https://10.1.2.3/",
             "https://[::1]/",
             "https://[::ffff:192.168.0.1]/",
-            "http://169.254.169.254/latest",
+            "https://169.254.169.254/latest",
+            "http://localhost:1/x",
         ];
         for local in near {
-            endpoint(&plain, local, "token endpoint").unwrap();
-            endpoint(&url("https://127.0.0.1/mcp"), local, "token endpoint").unwrap();
-            let error = endpoint(&secure, local, "token endpoint").unwrap_err();
-            assert!(error.message().contains("in its network"), "{error}");
+            endpoint(&url("http://127.0.0.1/mcp"), local, "token endpoint").unwrap();
+            for server in [&secure, &plain] {
+                let error = endpoint(server, local, "token endpoint").unwrap_err();
+                assert!(error.message().contains("in its network"), "{error}");
+            }
         }
-        endpoint(&plain, "http://a/x", "token endpoint").unwrap();
         for wrong in [
             "http://a/x",
             "javascript:alert(1)",
@@ -325,7 +310,11 @@ mod tests {
             "ftp://a/x",
         ] {
             endpoint(&secure, wrong, "token endpoint").unwrap_err();
+            endpoint(&plain, wrong, "token endpoint").unwrap_err();
         }
-        endpoint(&plain, "javascript:alert(1)", "authorization endpoint").unwrap_err();
+        let local = url("http://10.0.0.1/mcp");
+        endpoint(&local, "http://10.0.0.1/token", "token endpoint").unwrap_err();
+        metadata_location(&local, &url("http://10.0.0.1/.well-known/x")).unwrap();
+        metadata_location(&plain, &url("http://10.0.0.1/.well-known/x")).unwrap_err();
     }
 }

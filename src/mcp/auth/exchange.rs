@@ -1,7 +1,7 @@
 //! The requests that authorization makes itself: metadata, registration, tokens. Every answer is
 //! small and soon there, or it is none.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,8 +13,9 @@ use url::Url;
 
 use super::discovery::{origin, refused};
 use super::document::Document;
+use super::near::{Guard, Guarded};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mcp::transport::http::{HttpSettings, client_config, root_cause, snippet};
+use crate::mcp::transport::http::{HttpSettings, client_config, root_cause};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,8 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MAXIMUM_REDIRECTS: usize = 5;
 /// How large it may be.
 const LIMIT: usize = 1 << 20;
-/// How much of an answer that is none is looked at, and how much of it is shown.
-const LOOKED_AT: usize = 4096;
+/// How much of a refusal is shown.
 const SHOWN: usize = 200;
 /// What is shorter is no secret, and may be a part of any sentence.
 const SHORTEST_SECRET: usize = 6;
@@ -61,20 +61,31 @@ impl Answer {
                     None => error.to_owned(),
                 }
             }
-            // An object may hold tokens: only sentences are shown.
+            // Anything else may hold what is nobody's business: tokens, or what another server said.
             Some(_) => String::new(),
-            None => {
-                let body = &self.body[..self.body.len().min(LOOKED_AT)];
-                snippet(&String::from_utf8_lossy(body))
-            }
+            None => "its answer is no JSON object".to_owned(),
         };
-        let said: String = without(&said, secrets).chars().take(SHOWN).collect();
+        let said = sentence(&without(&said, secrets));
         if said.is_empty() {
             format!("status {}", self.status)
         } else {
             format!("status {}: {said}", self.status)
         }
     }
+}
+
+/// What a server said, short, on one line.
+pub(super) fn sentence(text: &str) -> String {
+    text.chars()
+        .map(|one| if is_shown(one) { one } else { ' ' })
+        .take(SHOWN)
+        .collect()
+}
+
+/// Whether a character leaves a terminal and the order of the text as they are.
+fn is_shown(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A text in which the secrets are not shown.
@@ -89,13 +100,21 @@ fn without(text: &str, secrets: &[&str]) -> String {
 }
 
 /// Makes the requests, with the certificates and proxies of the first connection that asks.
-#[derive(Default)]
 pub(super) struct Exchange {
+    guard: Arc<Guard>,
     settings: OnceLock<HttpSettings>,
     client: OnceLock<reqwest::Client>,
 }
 
 impl Exchange {
+    pub(super) fn new(guard: Arc<Guard>) -> Self {
+        Self {
+            guard,
+            settings: OnceLock::new(),
+            client: OnceLock::new(),
+        }
+    }
+
     /// The settings that are used; those of the first call stay.
     pub(super) fn attach(&self, settings: &HttpSettings) {
         if self.settings.get().is_none() {
@@ -112,7 +131,9 @@ impl Exchange {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let built = build(self.settings.get().unwrap_or(&HttpSettings::new("")))?;
+        let settings = HttpSettings::new("");
+        let settings = self.settings.get().unwrap_or(&settings);
+        let built = build(settings, Arc::clone(&self.guard))?;
         Ok(self.client.get_or_init(|| built))
     }
 
@@ -157,6 +178,7 @@ impl Exchange {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(ACCEPT, json);
         let client = self.client()?;
+        self.guard.note(request.url());
         let place = origin(request.url());
         let exchange = async {
             let mut answer = client
@@ -192,11 +214,12 @@ impl Exchange {
 
 /// A client that keeps no socket: nothing here outlives a session. It follows redirects to the same
 /// origin alone, so that credentials go nowhere else.
-fn build(settings: &HttpSettings) -> Result<reqwest::Client> {
+fn build(settings: &HttpSettings, guard: Arc<Guard>) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("toolbridge/", env!("CARGO_PKG_VERSION")))
         .tcp_nodelay(true)
         .pool_max_idle_per_host(0)
+        .dns_resolver(Guarded(guard))
         .tls_backend_preconfigured(client_config(
             &settings.trust,
             settings.identity.as_deref(),
@@ -254,6 +277,23 @@ mod tests {
         let tokens = answer(r#"{"access_token":"other"}"#);
         assert_eq!(tokens.complaint(&secrets), "status 400 Bad Request");
         let page = answer("<html>\n <b>no hidden-1</b>");
-        assert!(page.complaint(&secrets).ends_with("<html> <b>no …</b>"));
+        assert_eq!(
+            page.complaint(&secrets),
+            "status 400 Bad Request: its answer is no JSON object"
+        );
+        let odd = answer("{\"error\":\"a\\u001b[2J\",\"error_description\":\"b\\u202ec\\nd\"}");
+        assert_eq!(
+            odd.complaint(&secrets),
+            "status 400 Bad Request: a [2J (b c d)"
+        );
+        let sentence = format!(
+            r#"{{"error":"a","error_description":"{}"}}"#,
+            "é".repeat(9_999)
+        );
+        let long = Answer {
+            body: sentence.into(),
+            ..answer("")
+        };
+        assert!(long.complaint(&secrets).chars().count() < 300);
     }
 }

@@ -6,8 +6,8 @@ use url::Url;
 
 use super::client;
 use super::discovery::{
-    check_issuer, check_resource, default_endpoints, endpoint, is_same_issuer, origin, refused,
-    resource_locations, resource_of, server_locations,
+    check_issuer, check_resource, default_endpoints, endpoint, is_same_issuer, metadata_location,
+    origin, refused, resource_locations, resource_of, server_locations,
 };
 use super::document::Document;
 use super::exchange::Answer;
@@ -135,9 +135,10 @@ impl Inner {
     async fn resource_metadata(&self, named: Option<&str>) -> Result<Option<Document>> {
         let mut failure = None;
         for location in resource_locations(&self.server, named) {
-            let Ok(location) = endpoint(&self.server, location.as_str(), "metadata") else {
+            if let Err(refusal) = metadata_location(&self.server, &location) {
+                failure = Some(refusal);
                 continue;
-            };
+            }
             match self.exchange.get(&location).await {
                 Ok(answer) if answer.status.is_success() => {
                     let metadata = answer.document().filter(|found| {

@@ -1,11 +1,13 @@
 //! The grants: what is asked of the person, the identity provider and the token endpoint.
 
+use tokio::sync::watch;
+
 use super::client::{self, Method};
 use super::discovery::{
     check_callback_issuer, check_issuer, endpoint, refused, resource_of, server_locations,
 };
 use super::document::Document;
-use super::exchange::Answer;
+use super::exchange::{Answer, sentence};
 use super::keys::{DpopKey, is_same_secret, random_text, sha256};
 use super::provider::{Found, Inner};
 use super::scope::OFFLINE;
@@ -32,6 +34,22 @@ const PLAIN: [&str; 10] = [
 ];
 
 type Form = Vec<(&'static str, String)>;
+
+/// While it lives, a person is being asked.
+struct Asking<'a>(&'a watch::Sender<bool>);
+
+impl<'a> Asking<'a> {
+    fn begin(asks: &'a watch::Sender<bool>) -> Self {
+        asks.send_replace(true);
+        Self(asks)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
 
 fn secrets_of(form: &Form) -> Vec<String> {
     form.iter()
@@ -296,8 +314,11 @@ impl Inner {
                 query.append_pair("dpop_jkt", &key.thumbprint());
             }
         }
-        self.callbacks.redirect(url.into()).await?;
-        let answer = self.callbacks.callback().await?;
+        let answer = {
+            let _asking = Asking::begin(&self.asks);
+            self.callbacks.redirect(url.into()).await?;
+            self.callbacks.callback().await?
+        };
         if !is_same_secret(answer.text("state").unwrap_or_default(), &state) {
             return Err(refused(
                 "the answer to the authorization request is not to the request that was made \
@@ -309,8 +330,9 @@ impl Inner {
             let description = answer.text("error_description");
             let description = description.map_or_else(String::new, |text| format!(" ({text})"));
             return Err(refused(format!(
-                "the authorization server {} refused: {error}{description}",
-                found.issuer
+                "the authorization server {} refused: {}",
+                found.issuer,
+                sentence(&format!("{error}{description}"))
             )));
         }
         let code = answer

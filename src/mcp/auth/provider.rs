@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{Shared, WeakShared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use url::Url;
 
 use super::challenge::Challenges;
@@ -17,7 +17,8 @@ use super::discovery::{origin, refused};
 use super::document::Document;
 use super::exchange::{Exchange, secret_value};
 use super::keys::{DpopKey, now};
-use super::settings::{Callbacks, OAuthSettings};
+use super::near::Guard;
+use super::settings::{Callbacks, Grant, OAuthSettings};
 use super::storage::TokenStorage;
 use super::{Authorizer, Pending, Refusal, Rounds, scope};
 use crate::error::{Error, ErrorKind, Result};
@@ -100,6 +101,8 @@ pub(super) struct Inner {
     pub(super) callbacks: Arc<dyn Callbacks>,
     pub(super) storage: Arc<dyn TokenStorage>,
     pub(super) exchange: Exchange,
+    /// Whether a person is being asked.
+    pub(super) asks: watch::Sender<bool>,
     state: Mutex<State>,
     is_loaded: OnceCell<()>,
 }
@@ -198,13 +201,26 @@ impl OAuth {
         if Duration::try_from_secs_f64(settings.timeout_seconds).is_err() {
             return Err(configuration("timeout takes a number of seconds"));
         }
+        let provider = match &settings.grant {
+            Grant::EnterpriseManaged(provider) => Some(provider),
+            _ => None,
+        };
+        let guard = Guard::new(
+            server.clone(),
+            &[
+                settings.issuer.as_deref(),
+                provider.and_then(|provider| provider.issuer.as_deref()),
+                provider.and_then(|provider| provider.token_endpoint.as_deref()),
+            ],
+        );
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
                 server,
                 callbacks,
                 storage,
-                exchange: Exchange::default(),
+                exchange: Exchange::new(guard),
+                asks: watch::Sender::new(false),
                 state: Mutex::default(),
                 is_loaded: OnceCell::new(),
             }),
@@ -429,5 +445,16 @@ impl Authorizer for OAuth {
 
     fn refused<'a>(&'a self, refusal: Refusal<'a>, rounds: &'a mut Rounds) -> Pending<'a, bool> {
         Box::pin(self.answer(refusal, rounds))
+    }
+
+    fn person(&self) -> Option<BoxFuture<'_, ()>> {
+        let mut asks = self.inner.asks.subscribe();
+        if !*asks.borrow() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            // The sender lives as long as this does.
+            let _ = asks.wait_for(|asks| !asks).await;
+        }))
     }
 }

@@ -12,6 +12,9 @@ use super::Pending;
 use super::document::Document;
 use crate::error::{Error, ErrorKind, Result};
 
+/// How many links may lead to a file, one after the other.
+const MAXIMUM_LINKS: usize = 40;
+
 /// Keeps what authorization found out about one server.
 pub trait TokenStorage: Send + Sync {
     /// The tokens, as the token endpoint gave them.
@@ -192,6 +195,25 @@ impl FileStorage {
         })
     }
 
+    /// The file itself, where the path is a link: that is replaced, and the link stays.
+    fn behind_links(&self) -> Result<Self> {
+        let mut path = self.path.to_path_buf();
+        for _ in 0..MAXIMUM_LINKS {
+            let is_link = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink());
+            if !is_link {
+                return Ok(Self {
+                    path: path.into(),
+                    server: Arc::clone(&self.server),
+                });
+            }
+            let target = std::fs::read_link(&path).map_err(|cause| self.failed("found", cause))?;
+            // A relative one starts in the folder of the link.
+            path = path.with_file_name("").join(target);
+        }
+        let cause = std::io::Error::other("its link leads to a link, and so on");
+        Err(self.failed("found", cause))
+    }
+
     /// Reads and changes the entry of the server while no other process does.
     fn change<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> Result<T> {
         let guard = private(&self.beside(".lock"), false)
@@ -217,7 +239,7 @@ impl FileStorage {
 
     fn keep(&self, change: impl FnOnce(&mut Entry) + Send + 'static) -> Pending<'static, ()> {
         let storage = self.clone();
-        Box::pin(blocking(move || storage.change(change)))
+        Box::pin(blocking(move || storage.behind_links()?.change(change)))
     }
 }
 

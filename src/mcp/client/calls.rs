@@ -7,16 +7,18 @@ use memchr::memmem;
 use serde::Deserialize;
 
 use super::cache::CacheMode;
-use super::catalogue::{Catalogue, Known, TaskSupport};
+use super::catalogue::{Catalogue, Known, TaskSupport, ToolFacts};
 use super::headers::HEADER_MISMATCH;
 use super::output::{may_be_structured, validate};
 use super::{Client, Era, task};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::mcp::session::{CallOptions, Params};
 
 /// How many pages are read to find a tool.
 const MAXIMUM_PAGES: usize = 100;
+/// How large a result is that is checked where it arrives.
+const SOON_CHECKED_BYTES: usize = 16 << 10;
 const INVALID_PARAMS: i64 = -32_602;
 
 /// What a call says of itself.
@@ -225,7 +227,19 @@ impl Client {
             }
         }
         match known {
-            Known::Tool(facts) => validate(tool, facts.output_schema(), answer),
+            Known::Tool(facts) if is_soon_checked(&facts, answer) => {
+                validate(tool, facts.output_schema(), answer)
+            }
+            Known::Tool(facts) => {
+                let (tool, answer) = (tool.to_owned(), answer.clone());
+                let checked = tokio::task::spawn_blocking(move || {
+                    validate(&tool, facts.output_schema(), &answer)
+                });
+                checked.await.unwrap_or_else(|cause| {
+                    let message = "the check of a structured result did not come to its end";
+                    Err(Error::new(ErrorKind::Internal, message).with_source(cause))
+                })
+            }
             Known::Unlisted | Known::Unknown => Ok(()),
         }
     }
@@ -272,6 +286,12 @@ impl Client {
         knowledge.catalogue.note_walked();
         Ok(())
     }
+}
+
+/// Whether a result is checked in less time than it takes to hand it to another thread: it is small, and
+/// the schema is compiled and does not search.
+fn is_soon_checked(facts: &ToolFacts, answer: &RawJson) -> bool {
+    answer.as_bytes().len() <= SOON_CHECKED_BYTES && facts.is_output_schema_light()
 }
 
 fn is_mismatch(outcome: &Result<RawJson>) -> bool {

@@ -1,5 +1,5 @@
 //! What is known of a server's tools: the pages of `tools/list` that passed through, as text. A page
-//! is looked into when a call needs a fact, and not before. Uses `headers` and `output`.
+//! is looked into when a call needs a fact, and not before. Uses `headers` and `schema`.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::json::RawJson;
 use crate::mcp::client::headers::{ParameterHeaders, screen};
-use crate::mcp::client::output::OutputSchema;
+use crate::schema::Schema;
 
 /// How many pages of one listing are kept.
 const MAXIMUM_PAGES: usize = 1_000;
@@ -40,7 +40,7 @@ pub struct ToolFacts {
     pub task_support: TaskSupport,
     text: RawJson,
     headers: OnceLock<ParameterHeaders>,
-    output: OnceLock<Option<Result<OutputSchema, String>>>,
+    output: OnceLock<Option<Result<Schema, String>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -107,14 +107,22 @@ impl ToolFacts {
     }
 
     /// What structured results must look like, compiled once; an error says why it cannot be used.
-    pub fn output_schema(&self) -> Option<Result<&OutputSchema, &str>> {
+    pub fn output_schema(&self) -> Option<Result<&Schema, &str>> {
         let compiled = self.output.get_or_init(|| {
             let schema = self.schemas().output_schema?;
-            (schema.get() != "null").then(|| OutputSchema::compile(schema.get()))
+            (schema.get() != "null").then(|| Schema::compile(schema.get()))
         });
         compiled
             .as_ref()
             .map(|outcome| outcome.as_ref().map_err(String::as_str))
+    }
+
+    /// Whether the schema of the results is compiled, and small enough to be gone through at once.
+    pub fn is_output_schema_light(&self) -> bool {
+        self.output.get().is_some_and(|compiled| match compiled {
+            Some(Ok(schema)) => schema.is_light(),
+            Some(Err(_)) | None => true,
+        })
     }
 }
 

@@ -3,10 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::Notify;
-
 use super::cache::{CacheSettings, ResponseCache};
 use super::catalogue::Catalogue;
+use super::task::TaskNews;
 use crate::json::RawJson;
 use crate::mcp::transport::http::CredentialChanges;
 
@@ -20,8 +19,8 @@ pub(super) struct Knowledge {
     credentials_known: AtomicU64,
     /// Held while the tools are listed for a fact, so that they are listed once.
     pub(super) walking: tokio::sync::Mutex<()>,
-    /// The server said that a task has moved on.
-    pub(super) task_news: Notify,
+    /// Who waits for which task.
+    pub(super) tasks: TaskNews,
 }
 
 impl Knowledge {
@@ -32,7 +31,7 @@ impl Knowledge {
             credentials_known: AtomicU64::new(credentials.count()),
             credentials,
             walking: tokio::sync::Mutex::default(),
-            task_news: Notify::new(),
+            tasks: TaskNews::default(),
         }
     }
 
@@ -52,7 +51,9 @@ impl Knowledge {
         match notification {
             "notifications/tools/list_changed" => self.catalogue.forget(),
             "notifications/tasks" | "notifications/tasks/status" => {
-                self.task_news.notify_waiters();
+                if let Some(params) = params {
+                    self.tasks.hear(params);
+                }
             }
             _ => {}
         }

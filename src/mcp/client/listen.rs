@@ -162,11 +162,7 @@ pub struct Subscription {
 impl Client {
     /// Subscribes to what the filter names (a JSON object, `notifications` of the request) and waits
     /// for the acknowledgment.
-    pub async fn listen(
-        self: &Arc<Self>,
-        filter: &RawJson,
-        limit: Option<Duration>,
-    ) -> Result<Subscription> {
+    pub async fn listen(&self, filter: &RawJson, limit: Option<Duration>) -> Result<Subscription> {
         let agreed = self.agreed().filter(|agreed| agreed.era() == Era::Modern);
         let Some(stamp) = agreed.as_ref().and_then(|agreed| agreed.stamp.clone()) else {
             return Err(Error::new(
@@ -192,12 +188,10 @@ impl Client {
         let stateless = Stateless {
             subscriber: Some(subscriber),
         };
-        let client = Arc::clone(self);
+        let session = Arc::clone(&self.session);
         let finishing = Arc::clone(&route);
         let request = AbortOnDropHandle::new(tokio::spawn(async move {
-            let answer = client
-                .session
-                .send(method, params, options, Some(stateless));
+            let answer = session.send(method, params, options, Some(stateless));
             finishing.finish(answer.await);
         }));
         let acknowledged = route.wait_for(|state| match &state.honored {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::era::removed_request;
-use super::fields::members;
+use super::fields::{members, present};
 use super::{Agreed, Client};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
@@ -23,6 +23,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 const INTERNAL_ERROR: i64 = -32_603;
+/// How many requests one answer may hold; they are answered at once.
+const MAXIMUM_WISHES: usize = 64;
+const SHOWN_CHARACTERS: usize = 100;
 
 /// What an answer that asks for input holds.
 #[derive(Deserialize)]
@@ -65,7 +68,7 @@ impl Client {
             let answer = self
                 .send_modern(agreed, method, sent, options.clone())
                 .await?;
-            match result_type(&answer).as_deref() {
+            match result_type(method, &answer)?.as_deref() {
                 None | Some("complete") => return Ok(answer),
                 Some("task") if self.setup.follows_tasks && may_be_task(method) => {
                     return Ok(answer);
@@ -168,6 +171,12 @@ impl Client {
     pub(super) async fn fulfil(&self, method: &str, requests: &RawValue) -> Result<String> {
         let requests = RawJson::trusted(requests.get().to_owned());
         let asked = members(&requests).map_err(|_| unreadable(method))?;
+        if asked.len() > MAXIMUM_WISHES {
+            return Err(refusal(format!(
+                "the server wants {} inputs for {method} at once; at most {MAXIMUM_WISHES} are given",
+                asked.len()
+            )));
+        }
         let answers = asked.into_iter().map(|(key, request)| async move {
             let request: InputRequest<'_> = serde_json::from_str(request.get())
                 .map_err(|cause| unreadable(method).with_source(cause))?;
@@ -207,17 +216,46 @@ fn repeated(
 }
 
 /// What kind of result an answer is; none is a complete one.
-pub(super) fn result_type(answer: &RawJson) -> Option<String> {
+///
+/// # Errors
+/// It says so with something else than a text.
+pub(super) fn result_type(method: &str, answer: &RawJson) -> Result<Option<String>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Typed {
-        #[serde(default)]
-        result_type: Option<String>,
+    struct Typed<'a> {
+        #[serde(borrow, default, deserialize_with = "present")]
+        result_type: Option<&'a RawValue>,
     }
     // Most of a long answer is not read for this.
-    memmem::find(answer.as_bytes(), b"\"resultType\"")?;
-    let typed: Typed = serde_json::from_slice(answer.as_bytes()).ok()?;
-    typed.result_type
+    if memmem::find(answer.as_bytes(), b"\"resultType\"").is_none() {
+        return Ok(None);
+    }
+    let typed: Typed<'_> = serde_json::from_slice(answer.as_bytes()).map_err(|cause| {
+        refusal(format!(
+            "the answer to {method} is no result that can be read"
+        ))
+        .with_source(cause)
+    })?;
+    let Some(told) = typed.result_type else {
+        return Ok(None);
+    };
+    serde_json::from_str(told.get()).map(Some).map_err(|cause| {
+        let found = shortened(told.get());
+        refusal(format!(
+            "the server answered {method} with the resultType {found}; it is a text, such as \
+             \"complete\""
+        ))
+        .with_source(cause)
+    })
+}
+
+/// The start of what a server said, short enough for a sentence.
+pub(super) fn shortened(text: &str) -> String {
+    let mut start: String = text.chars().take(SHOWN_CHARACTERS).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    start
 }
 
 /// Only calls of tools become tasks; servers also call what they say of a task one.
@@ -231,6 +269,7 @@ fn refusal(message: String) -> Error {
 }
 
 fn unknown_result(method: &str, found: &str) -> Error {
+    let found = shortened(found);
     refusal(format!(
         "the server answered {method} with a result of the type {found:?}; this client knows \
          \"complete\" and \"input_required\""

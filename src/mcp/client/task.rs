@@ -1,6 +1,15 @@
 //! Calls that a server runs as tasks: the extension `io.modelcontextprotocol/tasks` (SEP-2663) of
-//! 2026-07-28, and the experimental tasks of 2025-11-25. A task is polled until it has a result, the
-//! input that it wants is given, and one that nobody waits for any more is cancelled.
+//! 2026-07-28, and the experimental tasks of 2025-11-25. A task is polled until it has a result, and
+//! looked at as soon as the server tells of it; the input that it wants is given, and one that nobody
+//! waits for any more is cancelled.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `state` | one state of a task, as the server told it |
+//! | `news` | what the server says of tasks unasked |
+
+mod news;
+mod state;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -8,17 +17,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+pub(super) use news::TaskNews;
+use news::Watch;
+pub(super) use state::is_created;
+use state::{Status, Task};
 
 use super::fields::members;
-use super::rounds::result_type;
+use super::rounds::{result_type, shortened};
 use super::{Client, Era};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::mcp::session::{CallOptions, Params, Session};
+use crate::mcp::session::{CallOptions, Params, REQUEST_TIMEOUT_CODE, Session};
 use crate::mcp::wire::Stateless;
 
 /// The extension of 2026-07-28.
@@ -33,120 +47,10 @@ const LONGEST_POLL: Duration = Duration::from_mins(5);
 /// How long the server may take to hear that a task is not wanted any more.
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many inputs one task is given.
+const MAXIMUM_ANSWERED: usize = 1_000;
+
 const INTERNAL_ERROR: i64 = -32_603;
-
-/// How far a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Working,
-    InputRequired,
-    Completed,
-    Failed,
-    Cancelled,
-}
-
-impl Status {
-    /// As a server writes it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Working => "working",
-            Self::InputRequired => "input_required",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// One state of a task, as its server told it.
-#[derive(Debug)]
-struct Task {
-    id: String,
-    status: Status,
-    message: Option<String>,
-    poll: Option<Duration>,
-    text: RawJson,
-}
-
-/// The members of a task in both revisions.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Told {
-    task_id: String,
-    status: String,
-    #[serde(default)]
-    status_message: Option<String>,
-    #[serde(default, alias = "pollInterval")]
-    poll_interval_ms: Option<f64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Outcome<'a> {
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    input_requests: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Created<'a> {
-    #[serde(borrow)]
-    task: &'a RawValue,
-}
-
-impl Task {
-    fn read(answer: &RawJson, method: &str) -> Result<Self> {
-        let text = match serde_json::from_slice::<Created<'_>>(answer.as_bytes()) {
-            Ok(created) => RawJson::trusted(created.task.get().to_owned()),
-            Err(_) => answer.clone(),
-        };
-        let told: Told = serde_json::from_slice(text.as_bytes()).map_err(|cause| {
-            let message = format!("the server answered {method} with a task that is none");
-            refusal(message).with_source(cause)
-        })?;
-        let status = match told.status.as_str() {
-            "working" => Status::Working,
-            "input_required" => Status::InputRequired,
-            "completed" => Status::Completed,
-            "failed" => Status::Failed,
-            "cancelled" => Status::Cancelled,
-            other => {
-                return Err(refusal(format!(
-                    "the server says that the task {:?} is {other:?}; a task is \"working\", \
-                     \"input_required\", \"completed\", \"failed\" or \"cancelled\"",
-                    told.task_id
-                )));
-            }
-        };
-        let poll = told
-            .poll_interval_ms
-            .and_then(|wait| Duration::try_from_secs_f64(wait / 1e3).ok());
-        Ok(Self {
-            id: told.task_id,
-            status,
-            message: told.status_message,
-            poll,
-            text,
-        })
-    }
-
-    fn outcome(&self) -> Outcome<'_> {
-        serde_json::from_slice(self.text.as_bytes()).unwrap_or_default()
-    }
-}
-
-/// Whether an answer of `tools/call` is a task instead of a result.
-pub(super) fn is_created(answer: &RawJson, is_modern: bool) -> bool {
-    if is_modern {
-        return result_type(answer).as_deref() == Some("task");
-    }
-    memmem::find(answer.as_bytes(), b"\"taskId\"").is_some()
-        && serde_json::from_slice::<Created<'_>>(answer.as_bytes())
-            .is_ok_and(|created| serde_json::from_str::<Told>(created.task.get()).is_ok())
-}
 
 /// Whether a server of 2025-11-25 runs calls as tasks; `described` is its answer to `initialize`.
 pub(super) fn is_offered(described: &RawJson) -> bool {
@@ -201,8 +105,9 @@ impl Client {
     /// Waits for the result of a task, `created` being what the server said of it last; the text of
     /// the final result.
     ///
-    /// The time limit of `options` is that of each request, not that of the task. With
-    /// `cancels`, dropping the future cancels the task.
+    /// `timeout` of `options` is for each request, `task_timeout` for the whole; the lifetime that the
+    /// server gives the task bounds it too. With `cancels`, a task that is given up is cancelled, as
+    /// it is when the future is dropped.
     pub(super) async fn finish_task(
         &self,
         created: RawJson,
@@ -212,16 +117,33 @@ impl Client {
         let mut task = Task::read(&created, "tools/call")?;
         let mut guard = self.task_guard(&task.id)?;
         guard.is_wanted = !cancels;
-        let outcome = self.follow(&mut task, options).await;
-        guard.is_wanted = true;
-        let (id, status) = (&task.id, task.status);
+        let mut is_over = false;
+        let following = self.follow(&mut task, options, &mut is_over);
+        let outcome = match options.task_timeout {
+            Some(limit) => tokio::time::timeout(limit, following).await.ok(),
+            None => Some(following.await),
+        };
+        let outcome = outcome.unwrap_or_else(|| {
+            is_over = true;
+            Err(timed_out(format!(
+                "the task did not end within {} s; give it more time with task_timeout_seconds",
+                options.task_timeout.unwrap_or_default().as_secs_f64()
+            )))
+        });
+        // A task that failed to answer once may still be asked for; one that is given up may not.
+        guard.is_wanted = !(cancels && is_over);
+        let (id, status) = (shortened(&task.id), task.status);
         outcome.map_err(|failure| {
             if matches!(status, Status::Failed | Status::Cancelled) {
                 return failure;
             }
+            let said = task
+                .message
+                .as_deref()
+                .map_or(String::new(), |said| format!(": {}", shortened(said)));
             // It may have a result later on, and then it has a name to be asked by.
             let message = format!(
-                "{} (task {id:?}, last seen {})",
+                "{} (task {id:?}, last seen {}{said})",
                 failure.message(),
                 status.name()
             );
@@ -245,7 +167,14 @@ impl Client {
         Ok(result)
     }
 
-    async fn follow(&self, task: &mut Task, options: &CallOptions) -> Result<RawJson> {
+    /// Looks at a task until it has ended; `is_over` is set when its own lifetime was over first.
+    async fn follow(
+        &self,
+        task: &mut Task,
+        options: &CallOptions,
+        is_over: &mut bool,
+    ) -> Result<RawJson> {
+        let started = Instant::now();
         let is_modern = self
             .agreed()
             .is_some_and(|agreed| agreed.era() == Era::Modern);
@@ -253,6 +182,8 @@ impl Client {
         let mut waits = Waits { next: FIRST_WAIT };
         let mut shown: Option<(Status, Option<String>)> = None;
         let mut is_seed = true;
+        let id = task.id.clone();
+        let mut watch = Watch::new(self, &id, is_modern);
         loop {
             let state = Some((task.status, task.message.clone()));
             if shown != state {
@@ -266,7 +197,7 @@ impl Client {
                     let outcome = task.outcome();
                     match (outcome.result, outcome.error, is_seed) {
                         (Some(result), _, _) if task.status == Status::Completed => {
-                            return Ok(RawJson::trusted(result.get().to_owned()));
+                            return final_result(&task.id, result);
                         }
                         (_, Some(error), _) => return Err(failed(&task.id, error.get())),
                         // The first state comes without what the task ended in.
@@ -282,11 +213,30 @@ impl Client {
                 // Its answer is the result, or the error that the call failed with. While the task
                 // waits for input, the server asks for it until then.
                 (Status::Completed | Status::Failed | Status::InputRequired, false) => {
-                    let unlimited = CallOptions {
+                    let asked = CallOptions {
                         timeout: None,
                         ..CallOptions::default()
                     };
-                    return self.ask_task(&task.id, "tasks/result", "", unlimited).await;
+                    let asking = self.ask_task(&task.id, "tasks/result", "", asked);
+                    let result = match task
+                        .lifetime
+                        .filter(|_| task.status == Status::InputRequired)
+                    {
+                        Some(lifetime) => {
+                            let rest = lifetime.saturating_sub(started.elapsed());
+                            tokio::time::timeout(rest, asking).await.ok()
+                        }
+                        None => Some(asking.await),
+                    };
+                    let Some(result) = result else {
+                        *is_over = true;
+                        return Err(outlived(task.lifetime));
+                    };
+                    let result = result?;
+                    if is_created(&result, false) {
+                        return Err(another_task(&task.id));
+                    }
+                    return Ok(result);
                 }
                 (Status::Cancelled, _) => {
                     let why = task
@@ -295,7 +245,7 @@ impl Client {
                         .map_or(String::new(), |why| format!(": {why}"));
                     return Err(refusal(format!(
                         "the server cancelled the task {:?}{why}",
-                        task.id
+                        shortened(&task.id)
                     )));
                 }
                 (Status::InputRequired, true) => {
@@ -303,9 +253,17 @@ impl Client {
                 }
                 (Status::Working, _) => {}
             }
+            let rest = task
+                .lifetime
+                .map(|lifetime| lifetime.saturating_sub(started.elapsed()));
+            if rest == Some(Duration::ZERO) {
+                *is_over = true;
+                return Err(outlived(task.lifetime));
+            }
             let at_once = is_seed && matches!(task.status, Status::Completed | Status::Failed);
             if !at_once {
-                self.wait_for_news(waits.next(task.poll)).await;
+                let wait = waits.next(task.poll);
+                watch.wait(rest.map_or(wait, |rest| wait.min(rest))).await;
             }
             is_seed = false;
             let asked = CallOptions {
@@ -313,21 +271,15 @@ impl Client {
                 ..CallOptions::default()
             };
             let answer = self.ask_task(&task.id, "tasks/get", "", asked).await?;
-            *task = Task::read(&answer, "tasks/get")?;
-        }
-    }
-
-    /// Waits until it is time to look, or until the server says that a task has moved on.
-    async fn wait_for_news(&self, wait: Duration) {
-        let news = async {
-            self.knowledge.task_news.notified().await;
-            // A server that says so all the time does not make this client ask all the time.
-            tokio::time::sleep(SHORTEST_POLL).await;
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = news => {}
-            _ = self.ended() => {}
+            let seen = Task::read(&answer, "tasks/get")?;
+            if seen.id != task.id {
+                return Err(refusal(format!(
+                    "the server was asked about the task {:?} and answered with the task {:?}",
+                    shortened(&task.id),
+                    shortened(&seen.id)
+                )));
+            }
+            *task = seen;
         }
     }
 
@@ -349,6 +301,12 @@ impl Client {
             .collect();
         if unanswered.is_empty() {
             return Ok(());
+        }
+        if answered.len() > MAXIMUM_ANSWERED {
+            return Err(refusal(format!(
+                "the task {:?} wants more than {MAXIMUM_ANSWERED} inputs",
+                shortened(&task.id)
+            )));
         }
         let wanted = RawValue::from_string(format!("{{{}}}", unanswered.join(",")));
         let wanted = wanted.map_err(|cause| {
@@ -459,6 +417,39 @@ fn failed(id: &str, error: &str) -> Error {
     })
 }
 
+/// The result that a task ended in, which is no other task and no wish for input.
+fn final_result(id: &str, result: &RawValue) -> Result<RawJson> {
+    let result = RawJson::trusted(result.get().to_owned());
+    match result_type("tasks/get", &result)?.as_deref() {
+        None | Some("complete") => Ok(result),
+        Some("task") => Err(another_task(id)),
+        Some(other) => Err(refusal(format!(
+            "the task {:?} ended in a result of the type {:?}; it has to be \"complete\"",
+            shortened(id),
+            shortened(other)
+        ))),
+    }
+}
+
+fn another_task(id: &str) -> Error {
+    refusal(format!(
+        "the result of the task {:?} is another task; a task ends in the result of its call",
+        shortened(id)
+    ))
+}
+
+fn timed_out(message: String) -> Error {
+    Error::new(ErrorKind::McpTimeout, message)
+        .map_context(|context| context.rpc_code = Some(REQUEST_TIMEOUT_CODE))
+}
+
+fn outlived(lifetime: Option<Duration>) -> Error {
+    timed_out(format!(
+        "the task did not end within the {} s for which its server keeps it (ttl)",
+        lifetime.unwrap_or_default().as_secs_f64()
+    ))
+}
+
 fn refusal(message: String) -> Error {
     Error::new(ErrorKind::Mcp, message)
         .map_context(|context| context.rpc_code = Some(INTERNAL_ERROR))
@@ -470,25 +461,6 @@ mod tests {
 
     fn raw(text: &str) -> RawJson {
         RawJson::parse(text.to_owned()).unwrap()
-    }
-
-    #[test]
-    fn a_task_is_read_in_the_form_of_either_revision() {
-        let modern = r#"{"resultType":"task","taskId":"a","status":"working","pollIntervalMs":5}"#;
-        let legacy = r#"{"task":{"taskId":"a","status":"working","pollInterval":5}}"#;
-        for text in [modern, legacy] {
-            let task = Task::read(&raw(text), "tools/call").unwrap();
-            assert_eq!(task.id, "a");
-            assert_eq!(task.status, Status::Working);
-            assert_eq!(task.poll, Some(Duration::from_millis(5)));
-        }
-        assert!(is_created(&raw(modern), true) && !is_created(&raw(modern), false));
-        assert!(is_created(&raw(legacy), false) && !is_created(&raw(legacy), true));
-        let structured = r#"{"content":[],"structuredContent":{"taskId":"a"}}"#;
-        assert!(!is_created(&raw(structured), false));
-        for odd in [r#"{"taskId":"a"}"#, r#"{"taskId":"a","status":"lost"}"#] {
-            assert!(Task::read(&raw(odd), "tasks/get").is_err());
-        }
     }
 
     #[test]

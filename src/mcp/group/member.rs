@@ -11,6 +11,7 @@ use super::listing::Listing;
 use super::{Change, ChangeListener};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
+use crate::mcp::backlog::Backlog;
 use crate::mcp::client::Mode;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::connect::Opening;
@@ -410,6 +411,10 @@ impl Events for Ear {
         if let Some(inner) = &self.inner {
             inner.garbage(preview, reason);
         }
+    }
+
+    fn backlog(&self) -> Option<&Backlog> {
+        self.inner.as_ref().and_then(|inner| inner.backlog())
     }
 
     fn request(&self, method: &str, params: Option<RawJson>) -> PeerAnswer {

@@ -47,6 +47,13 @@ impl Reach for Server {
     fn reconnects(&self) -> bool {
         self.restart || matches!(self.target, Target::Http { .. })
     }
+
+    fn person(&self) -> Option<BoxFuture<'_, ()>> {
+        match &self.target {
+            Target::Http { settings, .. } => settings.authorizer.as_ref()?.person(),
+            Target::Stdio(_) => None,
+        }
+    }
 }
 
 struct Connected {

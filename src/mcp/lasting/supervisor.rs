@@ -15,6 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mcp::config::Endurance;
 use crate::mcp::session::{CallOptions, Params};
 
+/// What came of an attempt, or that its time is over.
+type Waited<T> = Result<Result<T, oneshot::error::RecvError>, tokio::time::error::Elapsed>;
+
 pub(super) struct Supervisor {
     pub(super) name: String,
     pub(super) endurance: Endurance,
@@ -121,7 +124,7 @@ impl Supervisor {
         let outcome = tokio::select! {
             biased;
             () = self.closing.cancelled() => None,
-            outcome = tokio::time::timeout(limit, receiver) => Some(outcome),
+            outcome = self.in_time(receiver) => Some(outcome),
         };
         match outcome {
             Some(Ok(Ok(outcome))) => return Some(outcome),
@@ -142,6 +145,25 @@ impl Supervisor {
                 ),
             ))
         })
+    }
+
+    /// Waits for an attempt, within its time. It does not pass while a person is being asked, who
+    /// would be asked again by the next attempt.
+    async fn in_time<T>(&self, mut attempt: oneshot::Receiver<T>) -> Waited<T> {
+        loop {
+            let limit = self.endurance.connect_timeout;
+            let late = match tokio::time::timeout(limit, &mut attempt).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(late) => late,
+            };
+            let Some(person) = self.reach.person() else {
+                return Err(late);
+            };
+            tokio::select! {
+                outcome = &mut attempt => return Ok(outcome),
+                () = person => {}
+            }
+        }
     }
 
     /// Waits before the next attempt; something else may come first.

@@ -29,16 +29,25 @@ impl Framer {
     /// Lines of more than `limit` bytes are skipped.
     pub fn new(limit: usize) -> Self {
         Self {
-            buffer: BytesMut::with_capacity(64 << 10),
+            buffer: BytesMut::new(),
             scanned: 0,
             limit,
             skipping: None,
         }
     }
 
-    /// Where the next bytes are read to.
+    /// How much of a line that is not complete is held.
+    pub(super) fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Where the next bytes are read to, or put.
     pub fn space(&mut self) -> &mut BytesMut {
-        // A large message is read in large pieces: doubling keeps the copies few.
+        &mut self.buffer
+    }
+
+    /// The same with room for a piece of a large message: doubling keeps the copies few.
+    pub(super) fn large_space(&mut self) -> &mut BytesMut {
         let wanted = self.buffer.len().clamp(64 << 10, 8 << 20);
         self.buffer.reserve(wanted);
         &mut self.buffer
@@ -71,6 +80,10 @@ impl Framer {
             let skipped = self.skipping.get_or_insert_with(Skipped::default);
             skipped.read(&self.buffer);
             self.buffer.clear();
+        }
+        if self.buffer.is_empty() {
+            // Nothing is held for what may come: most sessions are idle most of the time.
+            self.buffer = BytesMut::new();
         }
         self.scanned = self.buffer.len();
         None
@@ -232,6 +245,17 @@ mod tests {
                 "cut at {cut}"
             );
         }
+    }
+
+    #[test]
+    fn nothing_is_held_between_two_lines() {
+        let mut framer = Framer::new(1 << 20);
+        framer.space().extend_from_slice(&vec![b'x'; 100_000]);
+        assert_eq!(framer.next_frame(), None);
+        framer.space().extend_from_slice(b"\n");
+        assert!(framer.next_frame().is_some());
+        assert_eq!(framer.next_frame(), None);
+        assert_eq!(framer.space().capacity(), 0);
     }
 
     #[test]

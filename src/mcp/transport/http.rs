@@ -292,7 +292,11 @@ impl HttpClient {
             let mut attempt = request.clone();
             let credentials = within(limit, authorizer.headers(&request.method, &request.url))
                 .await
-                .ok_or_else(|| self.silent(what, limit))?
+                .ok_or_else(|| Undelivered {
+                    // The request itself never left, and the server is not to blame.
+                    loss: None,
+                    ..self.silent(what, limit)
+                })?
                 .map_err(|failure| Undelivered::of(&failure, None))?;
             self.note(&credentials);
             attempt.headers_mut().extend(credentials.clone());
@@ -361,12 +365,13 @@ impl HttpClient {
 
     /// The error of an answer that did not come in time.
     pub(super) fn silent(&self, what: &str, limit: Option<Duration>) -> Undelivered {
-        Undelivered::new(format!(
+        let message = format!(
             "the MCP server at {} sent nothing for {} s, so {what} has no answer; give it more time \
              with the timeouts of the transport",
             self.origin,
             limit.unwrap_or_default().as_secs_f64()
-        ))
+        );
+        Undelivered::lost(Loss::Broken, message)
     }
 
     fn unreachable(

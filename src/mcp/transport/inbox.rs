@@ -10,8 +10,12 @@ use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 
 use super::framing::{Frame, answered_id};
 use crate::mcp::session::Link;
-use crate::mcp::wire::{Incoming, Outgoing, decode, encode, oversized, progress_token, unreadable};
+use crate::mcp::wire::{
+    Incoming, Outgoing, answered, decode, encode, oversized, progress_token, unreadable,
+};
 
+/// How often a request of the peer lets rmcp's loop do something else first.
+const MAXIMUM_DEFERRALS: usize = 64;
 /// How much of a text that is no message is shown.
 const PREVIEW_CHARACTERS: usize = 200;
 
@@ -19,6 +23,8 @@ const PREVIEW_CHARACTERS: usize = 200;
 #[derive(Debug)]
 pub(super) struct Inbox {
     waiting: VecDeque<RxJsonRpcMessage<RoleClient>>,
+    /// How often the first one had to wait.
+    deferrals: usize,
     link: Arc<Link>,
     limit: usize,
 }
@@ -28,13 +34,25 @@ impl Inbox {
     pub(super) fn new(link: Arc<Link>, limit: usize) -> Self {
         Self {
             waiting: VecDeque::new(),
+            deferrals: 0,
             link,
             limit,
         }
     }
 
-    /// The next message for rmcp's loop.
-    pub(super) fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+    /// The next message for rmcp's loop; none if there is none at the moment.
+    ///
+    /// rmcp makes a task for each request, without a bound, and each waits for the loop to take its
+    /// answer. So a request comes after everything else that the loop has to do; but not for ever,
+    /// because the answers behind it would wait as well.
+    pub(super) async fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let is_answer = answered(self.waiting.front()?).is_some();
+        if !is_answer && self.deferrals < MAXIMUM_DEFERRALS {
+            // Counted first: the loop drops this future when it has something else to do.
+            self.deferrals += 1;
+            tokio::task::yield_now().await;
+        }
+        self.deferrals = 0;
         self.waiting.pop_front()
     }
 

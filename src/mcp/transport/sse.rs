@@ -93,6 +93,7 @@ impl SseConnection {
         let link = Arc::<Link>::default();
         let closed = CancellationToken::new();
         let mut traffic = Traffic::new(
+            origin,
             Arc::clone(&link),
             closed.clone(),
             settings.maximum_message_bytes,

@@ -6,15 +6,17 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncRead;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
+
+use super::scratch::read_with;
 
 /// How much of the end is kept for an error.
 const TAIL_BYTES: usize = 4 << 10;
 const TAIL_LINES: usize = 20;
 /// How many pieces wait for a slow reader, such as a stopped terminal, before some are left out.
-const WAITING_PIECES: usize = 256;
+const WAITING_PIECES: usize = 64;
 /// How long a server is held up by a log that takes nothing, once, before output is left out.
 const STALL_PATIENCE: Duration = Duration::from_millis(250);
 
@@ -63,13 +65,12 @@ impl Tail {
 /// Reads a standard error until it ends, and waits until the log has taken it.
 pub(super) async fn forward(mut source: impl AsyncRead + Unpin, log: ErrorLog, tail: Tail) {
     let mut sink = Sink::new(log);
-    let mut piece = vec![0; 8 << 10];
-    while let Ok(count) = source.read(&mut piece).await {
-        if count == 0 {
+    while let Ok(piece) = read_with(&mut source, <[u8]>::to_vec).await {
+        if piece.is_empty() {
             break;
         }
-        tail.push(&piece[..count]);
-        sink.write(&piece[..count]).await;
+        tail.push(&piece);
+        sink.write(piece).await;
     }
     sink.finish().await;
 }
@@ -113,8 +114,7 @@ impl LogThread {
 
     /// A slow file holds the server up for a moment; one that takes nothing loses output rather
     /// than stopping the server.
-    async fn write(&mut self, piece: &[u8]) {
-        let piece = piece.to_vec();
+    async fn write(&mut self, piece: Vec<u8>) {
         if self.stalled {
             self.stalled = matches!(self.pieces.try_send(piece), Err(TrySendError::Full(_)));
         } else {
@@ -136,12 +136,12 @@ impl Sink {
         }
     }
 
-    async fn write(&mut self, piece: &[u8]) {
+    async fn write(&mut self, piece: Vec<u8>) {
         match self {
             Self::Discard => {}
             Self::Thread(thread) => thread.write(piece).await,
             Self::Lines { listener, rest } => {
-                rest.extend_from_slice(piece);
+                rest.extend_from_slice(&piece);
                 // A character may be cut between two pieces: whole ones are handed on.
                 let whole = match std::str::from_utf8(rest) {
                     Ok(text) => text.len(),

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use rmcp::model::JsonRpcMessage;
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -17,8 +19,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{Answers, Untaken};
 use super::framing::Framer;
 use super::inbox::{Inbox, outgoing_text};
+use super::scratch::{SCRATCH_BYTES, read_with};
 use super::stderr::{Tail, forward};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mcp::client::Place;
@@ -218,6 +222,9 @@ pub struct StdioConnection {
     inbox: Inbox,
     /// Gathers the reason once the output has ended.
     ending: Option<JoinHandle<()>>,
+    answers: Arc<Answers>,
+    /// The server does not take its answers: what it still says is not read.
+    is_flooded: AtomicBool,
 }
 
 impl StdioConnection {
@@ -277,6 +284,8 @@ impl StdioConnection {
             framer: Framer::new(parameters.maximum_message_bytes),
             inbox: Inbox::new(link, parameters.maximum_message_bytes),
             ending: None,
+            answers: Arc::default(),
+            is_flooded: AtomicBool::new(false),
         })
     }
 
@@ -335,15 +344,18 @@ fn enlarge_pipe(_stdout: &ChildStdout) {}
 impl StdioConnection {
     /// The next message; None once the output has ended.
     pub(crate) async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
-        loop {
-            if let Some(message) = self.inbox.next_message() {
+        while !self.is_flooded.load(Ordering::Relaxed) {
+            if let Some(message) = self.inbox.next_message().await {
                 return Some(message);
+            }
+            if self.process.link.is_congested() {
+                self.process.link.room().await;
             }
             if let Some(frame) = self.framer.next_frame() {
                 self.inbox.frame(frame);
                 continue;
             }
-            match self.stdout.read_buf(self.framer.space()).await {
+            match self.read().await {
                 Ok(count) if count > 0 => {}
                 _ => match self.framer.finish() {
                     Some(frame) => self.inbox.frame(frame),
@@ -369,16 +381,53 @@ impl StdioConnection {
         None
     }
 
+    /// Reads what there is. Only the rest of a large message goes where it will stay at once.
+    async fn read(&mut self) -> io::Result<usize> {
+        let (stdout, framer) = (&mut self.stdout, &mut self.framer);
+        if framer.held() >= SCRATCH_BYTES {
+            return stdout.read_buf(framer.large_space()).await;
+        }
+        read_with(stdout, |piece| {
+            framer.space().extend_from_slice(piece);
+            piece.len()
+        })
+        .await
+    }
+
     /// Puts a message on the wire, or in the queue for it, before anything that is sent later.
     pub(crate) fn post(&self, message: &TxJsonRpcMessage<RoleClient>) -> io::Result<()> {
         let mut text = outgoing_text(&self.process.link, message).map_err(io::Error::other)?;
         text.push(b'\n');
-        let posted = self.process.outbox.post(text.into());
+        let untaken = match message {
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {
+                match self.answers.add(text.len()) {
+                    Ok(untaken) => Some(untaken),
+                    Err(why) => return Err(self.flooded(&why)),
+                }
+            }
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        };
+        let posted = self.process.outbox.post(text.into(), untaken);
         if posted.is_err() && self.process.outbox.close() {
             let process = Arc::clone(&self.process);
             tokio::spawn(async move { process.input_broke().await });
         }
         posted
+    }
+
+    /// Ends the server, of which nothing more is read.
+    fn flooded(&self, why: &str) -> io::Error {
+        let process = &self.process;
+        self.is_flooded.store(true, Ordering::Relaxed);
+        process.link.end(Ending {
+            what: format!("the MCP server `{}` {why}", process.name),
+            last_lines: process.tail.lines(),
+        });
+        if process.outbox.close() {
+            let process = Arc::clone(process);
+            tokio::spawn(async move { process.end(PATIENCE).await });
+        }
+        io::ErrorKind::BrokenPipe.into()
     }
 }
 
@@ -393,7 +442,8 @@ struct Outbox {
 #[derive(Debug, Default)]
 struct OutboxState {
     stdin: Option<ChildStdin>,
-    waiting: VecDeque<Bytes>,
+    /// Answers are counted for as long as they are here.
+    waiting: VecDeque<(Bytes, Option<Untaken>)>,
 }
 
 impl Outbox {
@@ -412,7 +462,7 @@ impl Outbox {
     }
 
     /// Writes at once what the pipe takes at once: most messages never wait for another task.
-    fn post(&self, mut text: Bytes) -> io::Result<()> {
+    fn post(&self, mut text: Bytes, untaken: Option<Untaken>) -> io::Result<()> {
         let mut state = lock(&self.state);
         if self.closed.is_cancelled() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -431,7 +481,7 @@ impl Outbox {
             }
         }
         if !text.is_empty() {
-            state.waiting.push_back(text);
+            state.waiting.push_back((text, untaken));
             drop(state);
             self.changed.notify_one();
         }
@@ -468,7 +518,7 @@ impl Outbox {
     /// queues behind it.
     fn take_first(&self) -> Option<(ChildStdin, Bytes)> {
         let mut state = lock(&self.state);
-        let piece = state.waiting.front().cloned()?;
+        let piece = state.waiting.front()?.0.clone();
         Some((state.stdin.take()?, piece))
     }
 }

@@ -72,11 +72,13 @@ pub struct StreamableHttpConnection {
 impl StreamableHttpConnection {
     /// Prepares the connection; nothing is sent yet.
     pub fn open(settings: &HttpSettings, terminate_on_close: bool) -> Result<Self> {
+        let http = HttpClient::new(settings)?;
+        let origin = http.origin.clone();
         let link = Arc::<Link>::default();
         let closed = CancellationToken::new();
         Ok(Self {
             endpoint: Arc::new(Endpoint {
-                http: HttpClient::new(settings)?,
+                http,
                 session: SessionId::default(),
                 version: Mutex::default(),
                 terminate_on_close,
@@ -85,7 +87,7 @@ impl StreamableHttpConnection {
                 closed: closed.clone(),
                 has_ended: tokio::sync::Mutex::new(false),
             }),
-            traffic: Traffic::new(link, closed, settings.maximum_message_bytes),
+            traffic: Traffic::new(origin, link, closed, settings.maximum_message_bytes),
         })
     }
 
@@ -186,6 +188,7 @@ impl Endpoint {
             kind,
             is_stateless,
             delivered,
+            ..
         } = post;
         let name = kind.name().to_owned();
         let outcome = match &kind {
@@ -310,9 +313,12 @@ impl Endpoint {
                      {shown}"
                 )))
             }
-            _ if answer.status() == StatusCode::ACCEPTED => Err(Undelivered::new(format!(
-                "the MCP server at {origin} accepted {name} (status 202) but did not answer it"
-            ))),
+            _ if answer.status() == StatusCode::ACCEPTED => Err(Undelivered::lost(
+                Loss::Broken,
+                format!(
+                    "the MCP server at {origin} accepted {name} (status 202) but did not answer it"
+                ),
+            )),
             other => {
                 let status = answer.status();
                 let body = self.http.body(answer, name).await?;

@@ -1,7 +1,7 @@
 //! What is under way on a connection over HTTP: messages that wait to leave, exchanges that run,
 //! what they heard. Driven by `receive` alone, so nothing runs once the connection is dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use futures_util::stream::FuturesUnordered;
 use http::HeaderMap;
 use rmcp::model::{ClientNotification, ClientRequest, JsonRpcMessage, RequestId};
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{Answers, Untaken};
 use super::framing::Frame;
 use super::inbox::{Inbox, outgoing_text};
 use crate::mcp::session::{Ending, Link};
@@ -23,6 +24,10 @@ use crate::mcp::wire::{Incoming, Outgoing, Undelivered, answered, decode, holds_
 
 /// How many things are heard ahead of the reader; the exchanges wait beyond that.
 const HEARD_AHEAD: usize = 16;
+
+/// How many answers to requests of the peer are on their way at once; the others wait. They have
+/// places of their own, because the requests that are under way may wait for them.
+const ANSWERS_AT_ONCE: usize = 64;
 
 /// A message of ours on its way out.
 pub(super) struct Post {
@@ -34,6 +39,8 @@ pub(super) struct Post {
     pub(super) is_stateless: bool,
     /// Told whether the message arrived.
     pub(super) delivered: oneshot::Sender<Result<(), Undelivered>>,
+    /// Counts an answer for as long as it has not arrived.
+    untaken: Option<Untaken>,
 }
 
 /// What the message is.
@@ -109,6 +116,12 @@ pub(super) type Delivery = oneshot::Receiver<Result<(), Undelivered>>;
 
 /// The messages of one connection.
 pub(super) struct Traffic {
+    /// What errors call the peer.
+    origin: String,
+    answers: Arc<Answers>,
+    /// Answers that wait for one of the places.
+    held_answers: VecDeque<Post>,
+    answer_places: Arc<Semaphore>,
     outbox: mpsc::UnboundedSender<Post>,
     posted: mpsc::UnboundedReceiver<Post>,
     /// A notification is under way. It has no answer that its sender could wait for, so what
@@ -140,10 +153,19 @@ impl std::fmt::Debug for Traffic {
 }
 
 impl Traffic {
-    pub(super) fn new(link: Arc<Link>, closed: CancellationToken, limit: usize) -> Self {
+    pub(super) fn new(
+        origin: String,
+        link: Arc<Link>,
+        closed: CancellationToken,
+        limit: usize,
+    ) -> Self {
         let (outbox, posted) = mpsc::unbounded_channel();
         let (sender, heard) = mpsc::channel(HEARD_AHEAD);
         Self {
+            origin,
+            answers: Arc::default(),
+            held_answers: VecDeque::new(),
+            answer_places: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
             outbox,
             posted,
             is_held: false,
@@ -169,6 +191,16 @@ impl Traffic {
         let text = outgoing_text(&self.link, message).map_err(io::Error::other)?;
         let kind = PostKind::of(message);
         let is_notification = matches!(kind, PostKind::Notification { .. });
+        let untaken = match kind {
+            PostKind::Answer => match self.answers.add(text.len()) {
+                Ok(untaken) => Some(untaken),
+                Err(why) => {
+                    self.end(format!("the MCP server at {} {why}", self.origin));
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+            },
+            _ => None,
+        };
         let (delivered, delivery) = oneshot::channel();
         let carried = carried(message);
         let post = Post {
@@ -177,6 +209,7 @@ impl Traffic {
             kind,
             is_stateless: carried.is_some_and(|carried| carried.stateless.is_some()),
             delivered,
+            untaken,
         };
         // This side holds the receiver.
         let _ = self.outbox.send(post);
@@ -202,12 +235,13 @@ impl Traffic {
         start: impl Fn(Post, Heard) -> Exchange,
     ) -> Option<RxJsonRpcMessage<RoleClient>> {
         loop {
-            if let Some(message) = self.inbox.next_message() {
+            if let Some(message) = self.inbox.next_message().await {
                 if let Some(id) = answered(&message) {
                     self.in_flight.remove(id);
                 }
                 return Some(message);
             }
+            let is_congested = self.link.is_congested();
             tokio::select! {
                 biased;
                 () = self.closed.cancelled() => {
@@ -215,13 +249,20 @@ impl Traffic {
                     return None;
                 }
                 Some(post) = self.posted.recv(), if !self.is_held => self.begin(post, &start),
-                Some(said) = self.heard.recv() => self.hear(said),
-                Some(_) = self.exchanges.next(), if !self.exchanges.is_empty() => {}
+                () = self.link.room(), if is_congested => {}
+                Some(said) = self.heard.recv(), if !is_congested => self.hear(said),
+                Some(_) = self.exchanges.next(), if !self.exchanges.is_empty() => {
+                    if self.answer_places.available_permits() > 0
+                        && let Some(post) = self.held_answers.pop_front()
+                    {
+                        self.begin(post, &start);
+                    }
+                }
             }
         }
     }
 
-    fn begin(&mut self, post: Post, start: impl Fn(Post, Heard) -> Exchange) {
+    fn begin(&mut self, mut post: Post, start: impl Fn(Post, Heard) -> Exchange) {
         let (handle, registration) = AbortHandle::new_pair();
         match &post.kind {
             PostKind::Request { id, .. } => {
@@ -244,7 +285,19 @@ impl Traffic {
                     return;
                 }
             }
-            PostKind::Answer => {}
+            PostKind::Answer => {
+                let Ok(place) = Arc::clone(&self.answer_places).try_acquire_owned() else {
+                    self.held_answers.push_back(post);
+                    return;
+                };
+                let untaken = post.untaken.take();
+                let exchange = start(post, self.sender.clone());
+                self.add(Box::pin(async move {
+                    exchange.await;
+                    drop((place, untaken));
+                }));
+                return;
+            }
         }
         let exchange = start(post, self.sender.clone());
         self.exchanges.push(Abortable::new(exchange, registration));
@@ -260,14 +313,16 @@ impl Traffic {
                 }
             }
             Said::Settled => self.is_held = false,
-            Said::Ended(what) => {
-                self.link.end(Ending {
-                    what,
-                    last_lines: String::new(),
-                });
-                self.closed.cancel();
-            }
+            Said::Ended(what) => self.end(what),
         }
+    }
+
+    fn end(&self, what: String) {
+        self.link.end(Ending {
+            what,
+            last_lines: String::new(),
+        });
+        self.closed.cancel();
     }
 }
 

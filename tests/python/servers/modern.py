@@ -44,6 +44,13 @@ def structured(value: Any, **more: Any) -> dict[str, Any]:
     return {"resultType": "complete", "content": [], "structuredContent": value, **more}
 
 
+def told(exchange: Exchange, name: str, **params: Any) -> None:
+    """Tell something on the stream of a subscription."""
+    meta = {"io.modelcontextprotocol/subscriptionId": exchange.request.message["id"]}
+    message = {"jsonrpc": "2.0", "method": f"notifications/{name}"}
+    exchange.event({**message, "params": {**params, "_meta": meta}})
+
+
 def modern(**script: Callable[[Exchange], object]) -> Server:
     """A server of that revision; it has no sessions."""
     return Server(session=None, **script)

@@ -47,6 +47,7 @@ class CallbackQueue:
         callback: Callable[..., Any],
         *arguments: object,
         context: contextvars.Context | None = None,
+        waiting: object = None,
     ) -> None:
         """Run the callback after those that were put before; on the loop's thread only.
 
@@ -55,8 +56,10 @@ class CallbackQueue:
             callback: A function or coroutine function.
             *arguments: Its arguments.
             context: Where it runs. Default: in the context that made the queue.
+            waiting: What the engine counts the callback by until it has run: the queue has no bound
+                of its own.
         """
-        self._waiting.append((name, callback, arguments, context))
+        self._waiting.append((name, callback, arguments, context, waiting))
         if self._task is None:
             self._task = self._loop.create_task(self._run(), context=self._context)
 
@@ -67,7 +70,8 @@ class CallbackQueue:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                name, callback, arguments, context = self._waiting.popleft()
+                # The last one is held until the callback has run.
+                name, callback, arguments, context, _waiting = self._waiting.popleft()
                 try:
                     if context is None:
                         outcome = callback(*arguments)
@@ -92,7 +96,7 @@ class CallbackQueue:
     def _release(self) -> None:
         """Let those go on who wait for a queue that is cancelled, as at the end of the loop."""
         while self._waiting:
-            _, callback, arguments, _ = self._waiting.popleft()
+            _, callback, arguments, _, _ = self._waiting.popleft()
             if callback is _finish:
                 callback(*arguments)
 
@@ -115,4 +119,4 @@ def _finish(done: asyncio.Future[None]) -> None:
 
 
 if TYPE_CHECKING:
-    _Entry = tuple[str, Callable[..., Any], tuple[Any, ...], contextvars.Context | None]
+    _Entry = tuple[str, Callable[..., Any], tuple[Any, ...], contextvars.Context | None, object]

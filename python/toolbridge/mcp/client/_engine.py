@@ -35,10 +35,11 @@ if TYPE_CHECKING:
             params: object | None,
             meta: object | None,
             timeout: float | None,
-            progress: Callable[[dict[str, Any]], object] | None,
+            progress: Callable[[dict[str, Any], object], object] | None,
             allow_input_required: bool = False,
             cache: str = "use",
             hands_out_task: bool = False,
+            task_timeout: float | None = None,
         ) -> asyncio.Future[Any]:
             """Send a request."""
             ...
@@ -260,9 +261,9 @@ class Engine(Verbs):
             queue = CallbackQueue()
         context = callback_context()
 
-        def listener(report: dict[str, Any]) -> None:
+        def listener(report: dict[str, Any], waiting: object) -> None:
             arguments = (report.get("progress"), report.get("total"), report.get("message"))
-            queue.put("progress callback", callback, *arguments, context=context)
+            queue.put("progress callback", callback, *arguments, context=context, waiting=waiting)
 
         answer = await self._native().request(
             method, params, meta, seconds, listener, allow_input_required, **(how or {})
@@ -275,24 +276,26 @@ class Engine(Verbs):
 
     # What the server says unasked; called on the loop's thread, in wire order.
 
-    def _on_notification(self, method: str, params: dict[str, Any] | None) -> None:
+    def _on_notification(self, method: str, params: dict[str, Any] | None, waiting: object) -> None:
         callbacks = self._callbacks
         if callbacks is None:
             return
         if method == "notifications/message" and self._logging_callback is not None:
             line = types.LoggingMessageNotificationParams._wrap(params or {})
-            callbacks.put("logging callback", self._logging_callback, line)
+            callbacks.put("logging callback", self._logging_callback, line, waiting=waiting)
         if self._message_handler is not None:
             notification = Object._wrap({"method": method, "params": params or {}})
-            callbacks.put("message handler", self._message_handler, notification)
+            callbacks.put("message handler", self._message_handler, notification, waiting=waiting)
 
-    def _on_garbage(self, preview: str, reason: str) -> None:
+    def _on_garbage(self, preview: str, reason: str, waiting: object) -> None:
         import logging
 
         message = f"the MCP server wrote something that is not MCP, skipped: {preview!r} ({reason})"
         logging.getLogger("toolbridge.mcp").warning("%s", message)
         if self._message_handler is not None and self._callbacks is not None:
-            self._callbacks.put("message handler", self._message_handler, ValueError(message))
+            self._callbacks.put(
+                "message handler", self._message_handler, ValueError(message), waiting=waiting
+            )
 
     def _on_request(
         self, method: str, params: dict[str, Any] | None, responder: _toolbridge.Responder

@@ -7,12 +7,15 @@ sent, unknown fields included.
 
 from __future__ import annotations
 
+from typing import overload
+
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
     check_number,
     check_object,
     check_str,
     read_page,
+    read_seconds,
     read_uri,
     type_error,
 )
@@ -23,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
-    from typing import Any
+    from typing import Any, Literal
 
     from toolbridge.mcp.client.caching import CacheMode
 
@@ -98,6 +101,36 @@ class Verbs:
         )
         return types.ListToolsResult._wrap(answer)
 
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        read_timeout_seconds: timedelta | float | None = None,
+        progress_callback: Callable[..., Any] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: Literal[False] = False,
+        task_timeout_seconds: timedelta | float | None = None,
+    ) -> types.CallToolResult: ...
+
+    @overload
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        read_timeout_seconds: timedelta | float | None = None,
+        progress_callback: Callable[..., Any] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: bool,
+        task_timeout_seconds: timedelta | float | None = None,
+    ) -> types.CallToolResult | types.InputRequiredResult: ...
+
     async def call_tool(
         self,
         name: str,
@@ -109,7 +142,8 @@ class Verbs:
         input_responses: dict[str, Any] | None = None,
         request_state: str | None = None,
         allow_input_required: bool = False,
-    ) -> types.CallToolResult:
+        task_timeout_seconds: timedelta | float | None = None,
+    ) -> types.CallToolResult | types.InputRequiredResult:
         """Call a tool.
 
         In revision 2026-07-28 a server may answer with a wish for input. The callbacks of the session
@@ -128,6 +162,9 @@ class Verbs:
             request_state: The ``requestState`` of that result, unchanged. Default: none.
             allow_input_required: Whether a wish for input is returned, as an
                 ``InputRequiredResult``, instead of being answered by the callbacks.
+            task_timeout_seconds: How long to wait for the end of a task that the call became, in
+                seconds or as a ``timedelta``; then the task is cancelled. Default: as long as the
+                server keeps it (its ``ttl``).
 
         Returns:
             The result. A tool that failed gives a result whose ``isError`` is true, not an
@@ -137,7 +174,8 @@ class Verbs:
             TypeError: An argument has a type that it does not take.
             MCPError: The server refused the call, or a callback refused its wish.
             ToolOutputError: The result does not fit the output schema of the tool.
-            MCPTimeoutError: No answer in time; the server is told that the call is cancelled.
+            MCPTimeoutError: No answer, or no end of the task, in time; the server is told that the
+                call is cancelled.
             ConnectionClosedError: The connection ended first.
         """
         if type(name) is not str and not isinstance(name, str):
@@ -147,6 +185,8 @@ class Verbs:
         params = {"name": name} if arguments is None else {"name": name, "arguments": arguments}
         if input_responses is not None or request_state is not None:
             _add_round(params, input_responses, request_state)
+        limit = read_seconds("task_timeout_seconds", task_timeout_seconds)
+        how = None if limit is None else {"task_timeout": limit}
         answer = await self._request(
             "tools/call",
             params,
@@ -154,9 +194,10 @@ class Verbs:
             progress_callback,
             meta,
             allow_input_required,
+            how,
         )
         if allow_input_required and _wants_input(answer):
-            return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]
+            return types.InputRequiredResult._wrap(answer)
         return types.CallToolResult._wrap(answer)
 
     async def list_prompts(
@@ -173,6 +214,30 @@ class Verbs:
         )
         return types.ListPromptsResult._wrap(answer)
 
+    @overload
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, str] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: Literal[False] = False,
+    ) -> types.GetPromptResult: ...
+
+    @overload
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, str] | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: bool,
+    ) -> types.GetPromptResult | types.InputRequiredResult: ...
+
     async def get_prompt(
         self,
         name: str,
@@ -182,7 +247,7 @@ class Verbs:
         input_responses: dict[str, Any] | None = None,
         request_state: str | None = None,
         allow_input_required: bool = False,
-    ) -> types.GetPromptResult:
+    ) -> types.GetPromptResult | types.InputRequiredResult:
         """Fill in a prompt.
 
         Args:
@@ -208,7 +273,7 @@ class Verbs:
             "prompts/get", params, meta=meta, allow_input_required=allow_input_required
         )
         if allow_input_required and _wants_input(answer):
-            return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]
+            return types.InputRequiredResult._wrap(answer)
         return types.GetPromptResult._wrap(answer)
 
     async def list_resources(
@@ -240,6 +305,30 @@ class Verbs:
         )
         return types.ListResourceTemplatesResult._wrap(answer)
 
+    @overload
+    async def read_resource(
+        self,
+        uri: object,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: Literal[False] = False,
+        cache_mode: CacheMode = "use",
+    ) -> types.ReadResourceResult: ...
+
+    @overload
+    async def read_resource(
+        self,
+        uri: object,
+        *,
+        meta: dict[str, Any] | None = None,
+        input_responses: dict[str, Any] | None = None,
+        request_state: str | None = None,
+        allow_input_required: bool,
+        cache_mode: CacheMode = "use",
+    ) -> types.ReadResourceResult | types.InputRequiredResult: ...
+
     async def read_resource(
         self,
         uri: object,
@@ -249,7 +338,7 @@ class Verbs:
         request_state: str | None = None,
         allow_input_required: bool = False,
         cache_mode: CacheMode = "use",
-    ) -> types.ReadResourceResult:
+    ) -> types.ReadResourceResult | types.InputRequiredResult:
         """Read a resource.
 
         Args:
@@ -276,7 +365,7 @@ class Verbs:
             how=read_cache_mode(cache_mode),
         )
         if allow_input_required and _wants_input(answer):
-            return types.InputRequiredResult._wrap(answer)  # type: ignore[return-value]
+            return types.InputRequiredResult._wrap(answer)
         return types.ReadResourceResult._wrap(answer)
 
     async def subscribe_resource(

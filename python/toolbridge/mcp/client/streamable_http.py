@@ -3,7 +3,8 @@
 Follows the transport of the MCP specification, revisions 2025-03-26 to 2025-11-25, and the names
 of ``mcp.client.streamable_http``: ``streamablehttp_client`` with three values as in SDK 1,
 ``streamable_http_client`` with two as in SDK 2 (SDK 1.30 has that name too, with three). HTTP
-itself is the native module's; this file holds the signatures.
+itself is the native module's, HTTP/2 where a server behind TLS offers it, else HTTP/1.1; this file
+holds the signatures.
 """
 
 from __future__ import annotations

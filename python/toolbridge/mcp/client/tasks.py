@@ -113,7 +113,7 @@ class TaskHandle:
         """
         if self._answer is None:
 
-            def listener(state: dict[str, Any]) -> None:
+            def listener(state: dict[str, Any], _: object) -> None:
                 self._hear(state)
                 if status_callback is not None:
                     status_callback(self)

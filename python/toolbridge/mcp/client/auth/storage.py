@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolbridge import _toolbridge
+from toolbridge.mcp.client._arguments import check_str, type_error
 from toolbridge.mcp.shared.auth import OAuthClientInformationFull, OAuthToken, plain
 
 TYPE_CHECKING = False
@@ -46,15 +47,34 @@ class FileTokenStorage:
     replaced as a whole, so it is never half written. Clients are kept by authorization server.
 
     Args:
-        path: The file; it is made when there is something to keep, its folder must exist.
+        path: The file, or a link to it; it is made when there is something to keep, its folder must
+            exist.
         server_url: The server whose part of the file this is. Default: that of the provider that
             the storage is given to.
+
+    Raises:
+        TypeError: An argument has a type that it does not take.
+        ValueError: ``path`` is no name of a file.
     """
 
     __slots__ = ("_file", "_path")
 
     def __init__(self, path: str | PathLike[str], server_url: str | None = None) -> None:
         """See the class."""
+        from os import fspath
+
+        accepted = "a str or a path object"
+        if not isinstance(path, str) and not hasattr(path, "__fspath__"):
+            raise type_error("path", accepted, path)
+        name = fspath(path)
+        if not isinstance(name, str):
+            raise type_error("path", accepted, name)
+        if not name or "\0" in name:
+            found = "empty" if not name else f"{name!r}, with a NUL in it"
+            message = f"path is {found}; it takes the name of a file for the tokens"
+            raise ValueError(message)
+        if server_url is not None:
+            check_str("server_url", server_url)
         self._path = path
         self._file = _toolbridge.TokenFile(path, "" if server_url is None else server_url)
 

@@ -1,14 +1,10 @@
 //! What the keywords of a schema take: each is read once, and refused with what was found.
 
-use fancy_regex::RegexBuilder;
 use serde_json::{Map, Value};
 
-use super::compile::{Counted, Pattern, Rule};
+use super::compile::{Counted, Rule};
 use super::decimal::Decimal;
-
-/// How much one pattern may cost: steps of the search, and bytes once compiled.
-const MAXIMUM_BACKTRACKS: usize = 100_000;
-const MAXIMUM_PATTERN_BYTES: usize = 1 << 20;
+use super::pattern::{Pattern, Tally};
 
 pub(super) fn unusable(keyword: &str, found: &Value, accepted: &str) -> String {
     let found: String = found.to_string().chars().take(100).collect();
@@ -116,23 +112,11 @@ pub(super) fn counted(keyword: &str, limit: u64) -> Rule {
     }
 }
 
-pub(super) fn pattern(keyword: &str, value: &Value) -> Result<Pattern, String> {
+pub(super) fn pattern(tally: &mut Tally, keyword: &str, value: &Value) -> Result<Pattern, String> {
     match value {
-        Value::String(text) => compiled(keyword, text),
+        Value::String(text) => tally.compile(keyword, text),
         other => Err(unusable(keyword, other, "a regular expression")),
     }
-}
-
-pub(super) fn compiled(keyword: &str, text: &str) -> Result<Pattern, String> {
-    let regex = RegexBuilder::new(text)
-        .backtrack_limit(MAXIMUM_BACKTRACKS)
-        .delegate_size_limit(MAXIMUM_PATTERN_BYTES)
-        .build()
-        .map_err(|failure| format!("its {keyword} {text:?} is no regular expression: {failure}"))?;
-    Ok(Pattern {
-        text: text.to_owned(),
-        regex,
-    })
 }
 
 pub(super) fn percent_decoded(text: &str) -> Option<String> {

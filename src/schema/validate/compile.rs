@@ -8,23 +8,19 @@ use url::Url;
 
 use super::decimal::Decimal;
 use super::keywords::{
-    canonical, choices, compiled, count, counted, members, numeric, pattern, percent_decoded,
-    texts, types, unusable,
+    canonical, choices, count, counted, members, numeric, pattern, percent_decoded, texts, types,
+    unusable,
 };
+use super::pattern::{Pattern, Tally};
 
 /// How large a schema may be.
 const MAXIMUM_NODES: usize = 100_000;
+/// How many parts are gone through at once, whatever they say.
+const LIGHT_NODES: usize = 64;
 /// The address of a schema that names none.
 const NAMELESS: &str = "schema:///";
 
 pub(super) type NodeId = usize;
-
-/// A regular expression of the schema.
-#[derive(Debug)]
-pub(super) struct Pattern {
-    pub(super) text: String,
-    pub(super) regex: fancy_regex::Regex,
-}
 
 #[derive(Debug)]
 pub(super) enum Rule {
@@ -44,7 +40,7 @@ pub(super) enum Rule {
     MultipleOf(Decimal, String),
     MinimumCount(Counted, u64),
     MaximumCount(Counted, u64),
-    Pattern(Pattern),
+    Pattern(Box<Pattern>),
     Items {
         prefix: Vec<NodeId>,
         rest: Option<NodeId>,
@@ -104,6 +100,8 @@ pub(super) struct Table {
     pub(super) dynamic_anchors: HashMap<(usize, String), NodeId>,
     /// Somewhere it matters what was evaluated.
     pub(super) tracks: bool,
+    /// Few rules, no patterns, and no references, by which a few may be gone through often.
+    pub(super) is_light: bool,
 }
 
 /// Compiles a schema; the first node is its root.
@@ -143,6 +141,9 @@ pub(super) fn compile(schema: &Value) -> Result<Table, String> {
         compiler.nodes[id] = node;
     }
     Ok(Table {
+        is_light: compiler.nodes.len() <= LIGHT_NODES
+            && compiler.tally.is_empty()
+            && !compiler.has_references,
         nodes: compiler.nodes,
         dynamic_anchors,
         tracks,
@@ -162,6 +163,8 @@ struct Compiler<'a> {
     by_url: HashMap<String, usize>,
     anchors: HashMap<(usize, String), &'a Value>,
     dynamic: HashMap<(usize, String), &'a Value>,
+    tally: Tally,
+    has_references: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -180,6 +183,8 @@ impl<'a> Compiler<'a> {
             by_url: HashMap::new(),
             anchors: HashMap::new(),
             dynamic: HashMap::new(),
+            tally: Tally::default(),
+            has_references: false,
         }
     }
 
@@ -305,6 +310,7 @@ impl<'a> Compiler<'a> {
         let Value::String(reference) = value else {
             return Err(unusable(keyword, value, "a text"));
         };
+        self.has_references = true;
         let (target, resource) = self.resolve(reference, resource)?;
         self.node(target, resource)
     }
@@ -335,7 +341,10 @@ impl<'a> Compiler<'a> {
                 | "maxProperties" => {
                     rules.push(counted(keyword, count(keyword, value)?));
                 }
-                "pattern" => rules.push(Rule::Pattern(pattern(keyword, value)?)),
+                "pattern" => {
+                    let pattern = pattern(&mut self.tally, keyword, value)?;
+                    rules.push(Rule::Pattern(Box::new(pattern)));
+                }
                 "uniqueItems" if value == &Value::Bool(true) => rules.push(Rule::UniqueItems),
                 "contains" => {
                     let limit = |keyword: &str| {
@@ -445,7 +454,7 @@ impl<'a> Compiler<'a> {
         if let Some(properties) = keywords.get("patternProperties") {
             for (text, value) in members("patternProperties", properties)? {
                 patterns.push((
-                    compiled("patternProperties", text)?,
+                    self.tally.compile("patternProperties", text)?,
                     self.node(value, resource)?,
                 ));
             }

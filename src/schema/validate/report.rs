@@ -12,11 +12,11 @@ const SHOWN_CHARACTERS: usize = 120;
 
 /// Where a value and a schema part ways.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mismatch {
+pub struct Mismatch {
     /// A JSON pointer into the value; empty for the value itself.
-    pub(super) path: String,
-    pub(super) found: String,
-    pub(super) accepted: String,
+    pub path: String,
+    pub found: String,
+    pub accepted: String,
 }
 
 /// The alternative that a value comes nearest to is the one whose fault lies deepest. At one place

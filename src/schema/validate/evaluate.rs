@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::compile::{Counted, Node, NodeId, Pattern, Rule, Table};
+use super::compile::{Counted, Node, NodeId, Rule, Table};
 use super::decimal::Decimal;
 use super::keywords::canonical;
+use super::pattern::{EFFORTS, Pattern, Search, cost};
 use super::report::{
     Mismatch, called, count_of, is_kind, nearer, refused_number, shortened, shown,
 };
@@ -21,7 +22,7 @@ const MAXIMUM_DEPTH: usize = 256;
 
 /// Why a check ended without success.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub enum Stop {
     Mismatch(Box<Mismatch>),
     /// The schema cannot be followed further; a sentence part.
     GaveUp(String),
@@ -167,11 +168,17 @@ impl<'t, 'v> Run<'t, 'v> {
     }
 
     fn matches(&mut self, pattern: &Pattern, text: &str) -> Result<bool, Stop> {
-        self.spend(1 + text.len() / 64)?;
-        pattern
-            .regex
-            .is_match(text)
-            .map_err(|_| Stop::GaveUp(format!("its pattern {:?} takes too long", pattern.text)))
+        for effort in 0..EFFORTS {
+            self.spend(cost(effort, text))?;
+            match pattern.search(effort, text) {
+                Search::Ended(found) => return Ok(found),
+                Search::TooShort => {}
+            }
+        }
+        Err(Stop::GaveUp(format!(
+            "its pattern {:?} takes too long",
+            pattern.text
+        )))
     }
 
     /// Passes each rule on to those of its kind. Rules that lead into others have functions of their

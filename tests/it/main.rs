@@ -1,6 +1,10 @@
 //! The tests of the engine, one module for each part; one binary, so that it links once.
 
 #[cfg(test)]
+mod gateway_chat;
+#[cfg(test)]
+mod gateway_client;
+#[cfg(test)]
 mod gateway_config;
 #[cfg(test)]
 mod llm_answers;

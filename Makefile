@@ -44,9 +44,10 @@ test-rust: ## Rust tests, without any Python
 	fi
 
 test-python: develop .venv-mcp1/.ready .venv-fastmcp/.ready .npm/.ready ## Python tests, with a debug build of the native module
+	cargo build --quiet --locked --no-default-features --bin toolbridge
 	rm -rf "$(CARGO_TARGET_DIR)/test-wheel"
 	$(BIN)/maturin build --quiet --locked --profile $(TEST_WHEEL_PROFILE) --interpreter $(BIN)/python --out "$(CARGO_TARGET_DIR)/test-wheel"
-	PATH="$(CURDIR)/$(BIN):$$PATH" TOOLBRIDGE_WHEEL_PROFILE=$(TEST_WHEEL_PROFILE) \
+	PATH="$(CURDIR)/$(BIN):$$PATH" TOOLBRIDGE_BINARY="$(CARGO_TARGET_DIR)/debug/toolbridge" TOOLBRIDGE_WHEEL_PROFILE=$(TEST_WHEEL_PROFILE) \
 		TOOLBRIDGE_WHEEL="$$(ls "$(CARGO_TARGET_DIR)"/test-wheel/*.whl)" \
 		$(BIN)/python -m pytest tests/python --ignore=tests/python/official $(PYTEST_ARGS)
 

@@ -386,7 +386,6 @@ async fn a_stream_that_fails_before_its_first_event_is_repeated() {
 async fn a_client_that_goes_away_ends_the_request_of_the_provider() {
     for begins in [false, true] {
         let gone = Arc::new(Notify::new());
-        let begun = Arc::new(Notify::new());
         let mut reply = vec![];
         if begins {
             reply = vec![chunked_head(), http_chunks(&[&event("a", None)])];
@@ -405,7 +404,6 @@ async fn a_client_that_goes_away_ends_the_request_of_the_provider() {
             }
         }
         drop(connection);
-        drop(begun);
         gone.notified().await;
     }
 }

@@ -1,0 +1,57 @@
+"""The gateway's own program, started with a configuration and ended by its id.
+
+`TOOLBRIDGE_BINARY` says where it is; otherwise it is the debug build of the crate.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[3]
+PATIENCE = 30.0
+
+
+def binary() -> Path:
+    """The program, which has to be built."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    found = Path(os.environ.get("TOOLBRIDGE_BINARY", target / "debug" / "toolbridge"))
+    if not found.exists():
+        pytest.fail(f"{found} is not there: cargo build --no-default-features --bin toolbridge")
+    return found
+
+
+@contextmanager
+def running(config: str, folder: Path, *arguments: str) -> Iterator[str]:
+    """Runs a gateway on a free port; gives its origin."""
+    path = folder / "config.yaml"
+    path.write_text(config, encoding="utf-8")
+    command = [str(binary()), "--config", str(path), "--port", "0", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if match := re.search(r"listens on (http://\S+)", line):
+                break
+        else:
+            pytest.fail("the gateway did not start: " + "".join(said))
+        # A full pipe would stop it.
+        reader = threading.Thread(target=process.stderr.read, daemon=True)
+        reader.start()
+        try:
+            yield match[1]
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+            reader.join(PATIENCE)

@@ -10,6 +10,7 @@
 //! | `origin` | from where a request may come |
 //! | `access` | who calls, and what a caller may use |
 //! | `failure` | errors as HTTP answers |
+//! | `log` | a line for each request |
 //! | `llm` | the OpenAI side |
 //! | `mcp` | the MCP side |
 
@@ -17,6 +18,7 @@ mod access;
 pub mod config;
 mod failure;
 mod llm;
+mod log;
 mod mcp;
 mod origin;
 mod router;

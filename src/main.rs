@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
+use toolbridge::cli;
+
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => ExitCode::from(runtime.block_on(toolbridge::cli::run(std::env::args_os()))),
-        Err(_) => ExitCode::FAILURE,
-    }
+    let install = |log: cli::Log| {
+        // Nobody else writes in this process.
+        let _ = tracing::subscriber::set_global_default(log);
+    };
+    ExitCode::from(cli::main(std::env::args_os(), install))
 }

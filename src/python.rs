@@ -8,6 +8,7 @@ mod callbacks;
 mod completion;
 mod convert;
 mod error;
+mod gateway;
 mod group;
 mod log;
 mod session;
@@ -48,6 +49,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     completion::register(module)?;
     callbacks::register(module)?;
     caching::register(module)?;
+    gateway::register(module)?;
     group::register(module)?;
     session::register(module)?;
     subscription::register(module)?;

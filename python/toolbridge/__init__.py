@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import TransportError as TransportError
     from toolbridge.exceptions import UnprocessableEntityError as UnprocessableEntityError
     from toolbridge.exceptions import UnsupportedParamsError as UnsupportedParamsError
+    from toolbridge.gateway import Gateway as Gateway
     from toolbridge.main import CustomStreamWrapper as CustomStreamWrapper
     from toolbridge.main import ModelResponse as ModelResponse
     from toolbridge.main import acompletion as acompletion
@@ -56,7 +57,15 @@ if TYPE_CHECKING:
     from toolbridge.main import stream_chunk_builder as stream_chunk_builder
 
 _MODULES = frozenset(
-    {"client", "exceptions", "experimental_mcp_client", "mcp", "mcp_client", "types"}
+    {
+        "client",
+        "exceptions",
+        "experimental_mcp_client",
+        "gateway",
+        "mcp",
+        "mcp_client",
+        "types",
+    }
 )
 _COMPLETION = frozenset(
     {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
@@ -78,6 +87,7 @@ __all__ = [
     "ContentPolicyViolationError",
     "ContextWindowExceededError",
     "CustomStreamWrapper",
+    "Gateway",
     "InternalServerError",
     "JSONSchemaValidationError",
     "MCPError",
@@ -120,6 +130,8 @@ def __getattr__(name: str) -> object:
         value: object = getattr(import_module("toolbridge.main"), name)
     elif name == "Client":
         value = import_module("toolbridge.client").Client
+    elif name == "Gateway":
+        value = import_module("toolbridge.gateway").Gateway
     elif name in _MODULES:
         value = import_module(f"toolbridge.{name}")
     elif name in __all__:

@@ -18,6 +18,7 @@ __all__ = [
     "ChatStream",
     "ChatStreamSource",
     "Connection",
+    "Gateway",
     "Group",
     "Question",
     "Responder",
@@ -41,8 +42,10 @@ __all__ = [
     "open_stdio",
     "open_streamable_http",
     "read_tool_call",
+    "run_command",
     "shutdown",
     "sign_jwt",
+    "start_gateway",
     "tool_arguments",
     "transform_tools",
 ]
@@ -156,6 +159,17 @@ class Subscription:
     def next(self) -> Future[tuple[str, str | None] | None]: ...
     def close(self) -> None: ...
 
+@final
+@disjoint_base
+class Gateway:
+    def address(self) -> tuple[str, int]: ...
+    def reload(self, config: object, is_path: bool, strict: bool) -> Future[list[str]]: ...
+    def close(self) -> Future[None] | None: ...
+
+def start_gateway(
+    config: object, is_path: bool, host: str, port: int, strict: bool
+) -> Future[tuple[Gateway, list[str]]]: ...
+def run_command(arguments: Sequence[str]) -> int: ...
 def load_servers(
     source: object, is_path: bool, expands: bool
 ) -> tuple[list[ServerConfig], list[str]]: ...

@@ -1,12 +1,12 @@
 //! Which path is served by whom.
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use http::{Method, StatusCode, Uri};
 
 use super::failure::Failure;
-use super::{Current, llm, mcp, origin};
+use super::{Current, llm, log, mcp, origin};
 
 pub(super) fn router(current: Current) -> Router {
     Router::new()
@@ -29,6 +29,7 @@ pub(super) fn router(current: Current) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(current.clone(), origin::layer))
+        .layer(from_fn(log::layer))
         .with_state(current)
 }
 

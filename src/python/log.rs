@@ -2,8 +2,8 @@
 //! `toolbridge::mcp` is the logger `toolbridge.mcp`. Whole messages of rmcp are not among it.
 
 use std::fmt::Write as _;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -14,12 +14,16 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::cli::Log;
 use crate::runtime;
 
 /// How many lines wait for Python; those beyond are lost, as the engine must not wait for it.
 const WAITING_LINES: usize = 256;
 /// How long the end of the interpreter waits for the lines that are left.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Who writes instead of Python, in a process that is a command.
+static COMMAND: OnceLock<Log> = OnceLock::new();
 
 static WRITER: Mutex<Writer> = Mutex::new(Writer::Idle);
 
@@ -44,6 +48,14 @@ struct Line {
 pub(super) fn install() {
     // A module that is imported a second time has its subscriber already.
     let _ = tracing::subscriber::set_global_default(ToPython);
+}
+
+/// From now on the events are written by a command line that took this process over.
+pub(super) fn hand_over(log: Log) {
+    // A process is one command.
+    if COMMAND.set(log).is_ok() {
+        tracing::callsite::rebuild_interest_cache();
+    }
 }
 
 /// Writes what is left; nothing is taken after it.
@@ -129,16 +141,25 @@ impl Subscriber for ToPython {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::INFO)
+        match COMMAND.get() {
+            Some(log) => log.max_level_hint(),
+            None => Some(LevelFilter::INFO),
+        }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        if let Some(log) = COMMAND.get() {
+            return log.enabled(metadata);
+        }
         metadata.is_event()
             && *metadata.level() <= Level::INFO
             && metadata.target().starts_with("toolbridge")
     }
 
     fn event(&self, event: &Event<'_>) {
+        if let Some(log) = COMMAND.get() {
+            return log.event(event);
+        }
         let metadata = event.metadata();
         let mut text = Text::default();
         event.record(&mut text);

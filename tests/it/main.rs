@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod gateway_chat;
 #[cfg(test)]
+mod gateway_cli;
+#[cfg(test)]
 mod gateway_client;
 #[cfg(test)]
 mod gateway_config;
+#[cfg(test)]
+mod gateway_reload;
 #[cfg(test)]
 mod llm_answers;
 #[cfg(test)]

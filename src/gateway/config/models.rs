@@ -14,6 +14,8 @@ use crate::llm::router::Deployment;
 
 /// What stands in for the key of a deployment that asks nobody.
 const NO_KEY: &str = "none";
+/// What stands in for its base URL.
+const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// Reads the list.
 pub(super) fn models(
@@ -92,8 +94,9 @@ fn provider(given: &str, params: &mut Fields<'_>) -> Result<(ModelId, Endpoint)>
             .into_iter()
             .collect(),
     };
-    if settings.api_key.is_none() && params.find(&["mock_response"]).is_some() {
-        settings.api_key = Some(NO_KEY.to_owned());
+    if params.find(&["mock_response"]).is_some() {
+        settings.api_key.get_or_insert_with(|| NO_KEY.to_owned());
+        settings.api_base.get_or_insert_with(|| NOWHERE.to_owned());
     }
     let version = params.text(&["api_version"])?;
     let named = params.text(&["custom_llm_provider"])?;

@@ -40,6 +40,9 @@ impl Inner {
             scope.map(str::to_owned)
         };
         let client = self.known_client(&found).await?;
+        if need.may_refresh && self.find_stored().await? {
+            return Ok(Gained::Refreshed);
+        }
         if need.may_refresh
             && let Some(client) = &client
             && self.refresh(&found, client).await?
@@ -310,6 +313,21 @@ impl Inner {
         let scope = tokens.text("scope").map(str::to_owned);
         self.keep(fresh, scope).await?;
         Ok(true)
+    }
+
+    /// Takes tokens that another process has got where there were none.
+    async fn find_stored(&self) -> Result<bool> {
+        if self.state().tokens.is_some() {
+            return Ok(false);
+        }
+        let stored = self.storage.tokens().await?;
+        // Those that are bound to a key are nothing without it.
+        let Some(stored) = stored.filter(|tokens| !is_bound(tokens)) else {
+            return Ok(false);
+        };
+        let is_usable = stored.has("access_token") && !has_expired(&stored);
+        self.state().tokens = Some(stored);
+        Ok(is_usable)
     }
 
     /// Takes tokens that another process has renewed meanwhile.

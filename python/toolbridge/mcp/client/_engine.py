@@ -11,8 +11,8 @@ from toolbridge.exceptions import ConnectionClosedError, MCPError
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
     check_bool,
+    check_log_level,
     check_object,
-    check_str,
     read_seconds,
     type_error,
 )
@@ -116,7 +116,7 @@ class Engine(Verbs):
             if described is not None:
                 check_object(name, described)
         if log_level is not None:
-            check_str("log_level", log_level)
+            check_log_level("log_level", log_level)
         rounds = input_required_max_rounds
         if isinstance(rounds, bool) or not isinstance(rounds, int):
             raise type_error("input_required_max_rounds", "an int", rounds)

@@ -11,6 +11,7 @@ from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
     check_bool,
     check_object,
+    check_url,
     stream_error,
     type_error,
 )
@@ -348,6 +349,7 @@ _HTTP_DEFAULTS = {
 def _transport(server: Any, http: dict[str, Any]) -> Any:
     """Make the context manager of the transport."""
     if _is_url(server):
+        check_url("server", str(server))
         from toolbridge.mcp.client.streamable_http import streamable_http_client
 
         given = {name: value for name, value in http.items() if value is not None}

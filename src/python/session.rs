@@ -243,7 +243,10 @@ impl Session {
                     Some(mode) => client.connect(&mode).await,
                 }
             },
-            |py, described| Ok(from_json(py, described.as_bytes())?.unbind()),
+            |py, described| match from_json(py, described.as_bytes()) {
+                Ok(decoded) => Ok(decoded.unbind()),
+                Err(failure) => Err(to_py(py, &unreadable("the handshake", &failure))),
+            },
         )
     }
 
@@ -443,7 +446,7 @@ pub(super) fn read_setup(given: &Bound<'_, PyAny>) -> PyResult<Setup> {
     })
 }
 
-fn unreadable(method: &str, failure: &PyErr) -> Error {
+pub(super) fn unreadable(method: &str, failure: &PyErr) -> Error {
     let message = format!("the answer to {method} cannot be read: {failure}");
     Error::new(ErrorKind::Transport, message)
 }

@@ -15,7 +15,7 @@ use crate::python::bridge;
 use crate::python::callbacks::Listeners;
 use crate::python::convert::from_json;
 use crate::python::error::to_py;
-use crate::python::session::{Connection, Session, read_setup};
+use crate::python::session::{Connection, Session, read_setup, unreadable};
 use crate::runtime;
 
 /// Adds the functions of this file to the module.
@@ -154,7 +154,9 @@ fn connect_http<'py>(
         py,
         async move { mcp::connect(&target, &mode, &opening).await },
         move |py, connected| {
-            let described = from_json(py, connected.described.as_bytes())?.unbind();
+            let described = from_json(py, connected.described.as_bytes())
+                .map_err(|failure| to_py(py, &unreadable("the handshake", &failure)))?
+                .unbind();
             let session = Session::over(Arc::new(connected.client), listeners, owner);
             Ok((session, described).into_pyobject(py)?.into_any().unbind())
         },

@@ -274,14 +274,15 @@ class ClientSession(Engine):
     def server_info(self) -> types.Implementation | None:
         """The server's name and version; None before the lifecycle, or if it did not say."""
         if self._initialize_result is not None:
-            return self._initialize_result.server_info
+            known = "serverInfo" in self._initialize_result
+            return self._initialize_result.server_info if known else None
         return None if self._discover_result is None else self._discover_result.server_info
 
     @property
     def server_capabilities(self) -> types.ServerCapabilities | None:
         """What the server can do; None before the lifecycle."""
         result = self._initialize_result or self._discover_result
-        return None if result is None else result.capabilities
+        return result.capabilities if result is not None and "capabilities" in result else None
 
     @property
     def instructions(self) -> str | None:

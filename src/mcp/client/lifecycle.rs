@@ -35,6 +35,8 @@ impl Client {
     pub async fn connect(&self, mode: &Mode) -> Result<RawJson> {
         match mode {
             Mode::Legacy => self.initialize().await,
+            Mode::Discover => self.discover().await,
+            Mode::Known(described) => self.adopt(described.clone()),
             Mode::Pinned(version) => {
                 let described = serde_json::json!({
                     "resultType": "complete",

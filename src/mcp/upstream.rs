@@ -37,8 +37,8 @@ const ENDURANCE: Endurance = Endurance {
 /// How a session gets its next connection: to the same server, with the same settings, by the same
 /// lifecycle.
 pub struct Renewal {
-    target: Target,
-    opening: Opening,
+    server: Server,
+    /// The lifecycle that ran last.
     mode: Mutex<Mode>,
     on_session: Option<SessionListener>,
 }
@@ -47,18 +47,23 @@ impl fmt::Debug for Renewal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Renewal")
-            .field("server", &self.target.shown())
+            .field("server", &self.server.target.shown())
             .finish_non_exhaustive()
     }
 }
 
 impl Renewal {
-    /// The lifecycle is the one that ran last.
+    /// To this server, over connections that are opened like this.
     pub fn new(target: Target, opening: Opening, on_session: Option<SessionListener>) -> Arc<Self> {
-        Arc::new(Self {
+        let server = Server {
             target,
+            mode: Mode::Auto,
             opening,
-            mode: Mutex::new(Mode::Auto),
+            restart: false,
+        };
+        Arc::new(Self {
+            mode: Mutex::new(server.mode.clone()),
+            server,
             on_session,
         })
     }
@@ -72,10 +77,8 @@ impl Reach for Renewal {
     fn connect(&self, cancelled: CancellationToken) -> BoxFuture<'_, Result<Arc<dyn Peer>>> {
         async move {
             let server = Server {
-                target: self.target.clone(),
                 mode: self.mode().clone(),
-                opening: self.opening.clone(),
-                restart: false,
+                ..self.server.clone()
             };
             let peer = server.connect(cancelled).await?;
             if let Some(listener) = &self.on_session
@@ -89,7 +92,11 @@ impl Reach for Renewal {
     }
 
     fn reconnects(&self) -> bool {
-        true
+        self.server.reconnects()
+    }
+
+    fn person(&self) -> Option<BoxFuture<'_, ()>> {
+        self.server.person()
     }
 }
 
@@ -140,7 +147,7 @@ impl Upstream {
     /// # Errors
     /// What the server or the transport said; nothing is tried again, and nothing is left open.
     pub async fn open(mode: Mode, renewal: Arc<Renewal>) -> Result<(Self, RawJson)> {
-        let connected = connect(&renewal.target, &mode, &renewal.opening).await?;
+        let connected = connect(&renewal.server.target, &mode, &renewal.server.opening).await?;
         let upstream = Self::new(connected.client, Some(renewal));
         upstream.last(mode);
         Ok((upstream, connected.described))
@@ -226,7 +233,7 @@ impl Upstream {
             return;
         };
         let lasting = Lasting::adopt(
-            renewal.target.shown(),
+            renewal.server.target.shown(),
             ENDURANCE,
             peer_of(Arc::clone(client)),
             Arc::<Renewal>::clone(renewal),

@@ -111,11 +111,11 @@ fn open_streamable_http(
 /// Opens a connection over HTTP+SSE; the future gives its `Connection`. `on_session` is called with
 /// the id of each session that takes the place of a lost one.
 #[pyfunction]
-fn open_sse<'py>(
-    py: Python<'py>,
+fn open_sse(
+    py: Python<'_>,
     arguments: HttpArguments,
     on_session: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     let settings = arguments.settings();
     let on_session = match on_session {
         Some(listener) => Some((LoopQueue::running(py)?.1, Arc::new(listener))),

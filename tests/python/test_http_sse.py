@@ -79,15 +79,20 @@ async def test_messages_go_to_the_endpoint_that_the_stream_names(form):
 
 
 @pytest.mark.asyncio
-async def test_the_end_of_the_stream_is_the_end_of_the_connection():
+async def test_the_end_of_the_stream_is_the_end_of_the_connection_and_there_is_another():
+    named = []
     with EventServer(tools__call=lambda exchange: exchange.respond(202)) as server:
-        async with session(server) as one:
+        async with session(server, on_session_created=named.append) as one:
             call = asyncio.ensure_future(one.call_tool("any"))
             await asyncio.to_thread(server.wait_for, "tools/call")
+            server.endpoint = "/messages/?session_id=s2"
             server.stream.put(None)
-            for pending in (call, one.send_ping()):
-                with pytest.raises(ConnectionClosedError, match="ended its event stream"):
-                    await pending
+            with pytest.raises(ConnectionClosedError, match="ended its event stream") as lost:
+                await call
+            assert lost.value.outcome_unknown
+            await one.send_ping()
+            assert named == ["s1", "s2"]
+        assert server.names().count("initialize") == 2
 
 
 @pytest.mark.asyncio

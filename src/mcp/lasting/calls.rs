@@ -245,15 +245,13 @@ impl Lasting {
         call.has_waited = true;
         call.repeats += 1;
         let left_behind = self.left_behind(generation, loss);
-        match call.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, left_behind)
-                .await
-                .map_err(|_| Error::shared(&failure)),
-            None => {
-                left_behind.await;
-                Ok(())
-            }
-        }
+        let Some(deadline) = call.deadline else {
+            left_behind.await;
+            return Ok(());
+        };
+        tokio::time::timeout_at(deadline, left_behind)
+            .await
+            .map_err(|_| Error::shared(&failure))
     }
 
     /// Waits until the connection that failed a call is known to be gone, or for a moment if it is

@@ -16,18 +16,22 @@ from toolbridge.mcp.client.sse import sse_client
 
 
 class EventServer(Server):
-    """Answers what is posted on the one stream that is open."""
+    """Answers what is posted on the stream that was opened last."""
 
     def __init__(self, endpoint="/messages/?session_id=s1", **script):
         super().__init__(GET=self.listen, **script)
         self.endpoint = endpoint
         self.stream: queue.Queue[str | None] = queue.Queue()
+        self.streams: list[queue.Queue[str | None]] = []
         self.url = f"{self.origin}/sse"
 
     def listen(self, exchange):
+        # The first is there before it is opened, for tests that speak first.
+        own = self.stream = queue.Queue() if self.streams else self.stream
+        self.streams.append(own)
         exchange.stream()
         exchange.write(f": hello\r\n\r\nevent: endpoint\r\ndata: {self.endpoint}\r\n\r\n")
-        while (text := self.stream.get(timeout=PATIENCE)) is not None:
+        while (text := own.get(timeout=PATIENCE)) is not None:
             if text == "wait":
                 exchange.wait_until_closed()
                 return
@@ -42,7 +46,8 @@ class EventServer(Server):
             self.stream.put(json.dumps(exchange.answer(value)))
 
     def __exit__(self, *failure):
-        self.stream.put(None)
+        for stream in self.streams:
+            stream.put(None)
         super().__exit__(*failure)
 
 

@@ -142,7 +142,7 @@ async fn what_only_reads_is_sent_again() {
 async fn the_outcome_of_any_other_call_is_unknown() {
     let world = World::new(&[]);
     let lasting = start(&world, Endurance::default());
-    for broken in [Call::Dies, Call::Breaks] {
+    for broken in [Call::Dies, Call::Breaks, Call::IsSilent] {
         world.then(&[broken]);
         let error = call(&lasting, "tools/call", json!({"name": "pay"}))
             .await
@@ -155,12 +155,22 @@ async fn the_outcome_of_any_other_call_is_unknown() {
             "{error}"
         );
     }
-    assert_eq!(world.calls().len(), 2);
-    // The connection under the second one stayed, or the first was replaced: calls go on.
+    assert_eq!(world.calls().len(), 3);
+    // The connection under the last ones stayed, or the first was replaced: calls go on.
     call(&lasting, "tools/call", json!({"name": "pay"}))
         .await
         .unwrap();
     assert_eq!(lasting.generation(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_silent_is_not_asked_again() {
+    let world = World::new(&[]);
+    let lasting = start(&world, Endurance::default());
+    world.then(&[Call::IsSilent]);
+    let error = call(&lasting, "tools/list", json!(null)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport);
+    assert_eq!(world.calls().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -239,7 +239,11 @@ impl Lasting {
         if !may_repeat {
             return Err(self.unknown_outcome(method, &failure));
         }
-        if call.repeats == MAXIMUM_REPEATS || self.status() == Status::Closed {
+        // The caller has waited for as long as the transport allows; once is enough.
+        if loss == Loss::Silent
+            || call.repeats == MAXIMUM_REPEATS
+            || self.status() == Status::Closed
+        {
             return Err(Error::shared(&failure));
         }
         call.has_waited = true;
@@ -265,7 +269,7 @@ impl Lasting {
         });
         let patience = match loss {
             Loss::Unsent => self.endurance.longest_wait,
-            Loss::Broken => self.endurance.first_wait,
+            Loss::Broken | Loss::Silent => self.endurance.first_wait,
         };
         // Whether it is gone or not, the next attempt finds out.
         let _ = tokio::time::timeout(patience, gone).await;

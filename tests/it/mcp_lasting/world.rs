@@ -43,6 +43,8 @@ pub(super) enum Call {
     Dies,
     /// Its own exchange breaks; the connection stays.
     Breaks,
+    /// The transport gave up waiting for its answer.
+    IsSilent,
     /// It never leaves.
     Unreachable,
     /// It is never answered.
@@ -159,6 +161,7 @@ impl Peer for Connection {
                     ))
                 }
                 Some(Call::Breaks) => Err(lost(ErrorKind::Transport, Loss::Broken)),
+                Some(Call::IsSilent) => Err(lost(ErrorKind::Transport, Loss::Silent)),
                 Some(Call::Unreachable) => Err(lost(ErrorKind::Transport, Loss::Unsent)),
                 Some(Call::Hangs) => {
                     let limit = options.timeout.unwrap_or(Duration::MAX);

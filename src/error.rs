@@ -84,6 +84,8 @@ pub enum Loss {
     Unsent,
     /// It may have arrived, and may have been carried out.
     Broken,
+    /// It arrived, and nothing came for as long as the transport waits.
+    Silent,
 }
 
 /// What is known about the place where it went wrong. All of it is safe to show: no keys, and URLs

@@ -15,6 +15,7 @@ pub mod lasting;
 pub mod link;
 pub mod session;
 pub mod transport;
+pub mod upstream;
 mod wire;
 
 pub use auth::Authorizer;
@@ -32,3 +33,4 @@ pub use transport::http::{HttpSettings, SessionId, Trust};
 pub use transport::sse::SseConnection;
 pub use transport::stdio::{StdioConnection, close_all};
 pub use transport::streamable_http::StreamableHttpConnection;
+pub use upstream::{Renewal, Upstream};

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toolbridge import _toolbridge
 from toolbridge.exceptions import ConfigurationError
-from toolbridge.mcp.client._arguments import type_error
+from toolbridge.mcp.client._arguments import check_plain, check_url, type_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def read_servers(servers: Any, http: Http) -> list[_Entry]:
         return list(read_server(_name_of(servers), servers, http))
     if _is_path(servers):
         from os import fspath
+        from pathlib import Path
 
         if isinstance(servers, str) and "://" in servers:
             scheme = servers.partition("://")[0]
@@ -92,7 +93,12 @@ def read_servers(servers: Any, http: Http) -> list[_Entry]:
                 f"servers is a URL that begins with {scheme}://; it takes http:// and https://"
             )
             raise ConfigurationError(message)
-        return [_entry(one, http) for one in _load(fspath(servers), is_path=True)]
+        path = fspath(servers)
+        if isinstance(path, str):
+            check_plain("servers", path)
+            if not path or (_is_address(path) and not Path(path).exists()):
+                check_url("servers", path)
+        return [_entry(one, http) for one in _load(path, is_path=True)]
     raise type_error("servers", _ACCEPTED, servers)
 
 
@@ -172,6 +178,15 @@ def _is_url(value: object) -> bool:
     return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
 
+def _is_address(text: str) -> bool:
+    """Tell whether a text that is no URL looks more like one than like a file."""
+    host, slash, _ = text.partition("/")
+    name, colon, port = host.partition(":")
+    if colon and (slash or port.isdecimal()):
+        return len(name) > 1
+    return bool(slash) and "." in name.strip(".")
+
+
 def _is_path(value: object) -> bool:
     return (isinstance(value, str) or hasattr(value, "__fspath__")) and not _is_url(value)
 
@@ -181,8 +196,12 @@ def _name_of(server: Any) -> str:
     if _is_url(server):
         from urllib.parse import urlsplit
 
-        parts = urlsplit(str(server))
-        port = "" if parts.port is None else f"_{parts.port}"
+        try:
+            parts = urlsplit(str(server))
+            port = "" if parts.port is None else f"_{parts.port}"
+        except ValueError as cause:
+            message = f"servers has a URL that cannot be read: {cause}"
+            raise ConfigurationError(message) from cause
         return f"{parts.hostname}{port}"
     if not _is_stdio(server):
         raise type_error("servers", _ACCEPTED, server)

@@ -62,7 +62,7 @@ class Server(Engine):
 
     def _begin(self, group: _toolbridge.Group, settings: dict[str, Any], errlog: object) -> None:
         self._callbacks = CallbackQueue()
-        self._session = self._server = group.add(
+        self._server = group.add(
             self._config,
             self._setup(),
             settings,
@@ -71,6 +71,7 @@ class Server(Engine):
             self._on_garbage,
             self._on_request,
         )
+        self._session = self._server.session()
 
     @property
     def name(self) -> str:

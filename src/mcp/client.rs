@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::json::RawJson;
 use crate::mcp::connection::Connection;
 use crate::mcp::session::{CallOptions, Link, Params, Session};
+use crate::mcp::transport::http::SessionId;
 use knowledge::Knowledge;
 
 pub use era::{Agreed, Era, LEGACY_VERSIONS, MODERN_VERSIONS, Mode};
@@ -110,6 +111,7 @@ pub struct Client {
     /// Where the revision of this server is remembered; none if nothing would be learned.
     place: Option<Place>,
     is_http: bool,
+    session_id: SessionId,
     /// Held while the lifecycle runs, so that it runs once.
     lifecycle: tokio::sync::Mutex<()>,
     agreed: RwLock<Option<Arc<Agreed>>>,
@@ -126,6 +128,7 @@ impl Client {
         let place = connection.place();
         let is_http = !matches!(connection, Connection::Stdio(_));
         let link = connection.link();
+        let session_id = connection.session_id();
         let credentials = connection.credential_changes();
         let mut setup = setup;
         let knowledge = Arc::new(Knowledge::new(setup.cache.take(), credentials));
@@ -137,6 +140,7 @@ impl Client {
             setup,
             place,
             is_http,
+            session_id,
             lifecycle: tokio::sync::Mutex::new(()),
             agreed: RwLock::default(),
             is_modern: AtomicBool::new(false),
@@ -150,6 +154,11 @@ impl Client {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The id that the server gave the session, if it gave one.
+    pub fn session_id(&self) -> Option<String> {
+        self.session_id.get()
     }
 
     fn agree(&self, agreed: Agreed) -> RawJson {

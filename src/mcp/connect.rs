@@ -12,7 +12,7 @@ use crate::mcp::client::{Client, Era, Found, Mode, Place, Setup, is_outage};
 use crate::mcp::config::{HttpKind, StdioServerParameters, Target};
 use crate::mcp::connection::Connection;
 use crate::mcp::session::Events;
-use crate::mcp::transport::http::{HttpSettings, SessionId};
+use crate::mcp::transport::http::HttpSettings;
 use crate::mcp::transport::sse::SseConnection;
 use crate::mcp::transport::stdio::{ErrorLog, StdioConnection};
 use crate::mcp::transport::streamable_http::StreamableHttpConnection;
@@ -65,8 +65,6 @@ pub struct Connected {
     pub client: Client,
     /// What the server said of itself: an `InitializeResult` or a `DiscoverResult`.
     pub described: RawJson,
-    /// The id of the session, if the server gave one.
-    pub session_id: SessionId,
 }
 
 /// Opens the transport and runs the lifecycle. A failure leaves nothing open.
@@ -95,18 +93,13 @@ impl Opening {
         if let Some(events) = &self.events {
             connection.link().listen(Arc::clone(events));
         }
-        let session_id = connection.session_id();
         let client = Client::start(connection, self.setup.clone());
         let outcome = tokio::select! {
             outcome = client.connect(mode) => outcome,
             () = self.cancelled.cancelled() => Err(given_up()),
         };
         match outcome {
-            Ok(described) => Ok(Connected {
-                client,
-                described,
-                session_id,
-            }),
+            Ok(described) => Ok(Connected { client, described }),
             Err(failure) => {
                 client.close().await;
                 Err(failure)
@@ -187,7 +180,7 @@ fn given_up() -> Error {
 
 /// Whether the endpoint takes no POST of a message, as that of an HTTP+SSE server does.
 fn wants_sse(refusal: &Error, mode: &Mode) -> bool {
-    let may_shake_hands = !matches!(mode, Mode::Pinned(_));
+    let may_shake_hands = matches!(mode, Mode::Auto | Mode::Legacy);
     let was_refused = refusal.kind() == ErrorKind::Transport
         && refusal.context().status.is_some_and(|status| status < 500);
     may_shake_hands && was_refused && !is_outage(refusal)

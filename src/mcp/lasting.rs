@@ -2,34 +2,33 @@
 //! where that cannot do harm. Owns [`Lasting`] and [`Status`]; uses `client`, `connect` and `config`.
 
 mod backoff;
+mod calls;
 mod memory;
 mod server;
 mod supervisor;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, ErrorKind, Loss, Result};
+use crate::error::{Error, Result};
 use crate::json::RawJson;
+use crate::mcp::client::Client;
 use crate::mcp::config::Endurance;
 use crate::mcp::session::{CallOptions, Params};
 
 pub use backoff::Jitter;
-use memory::{Memory, only_reads};
+use memory::Memory;
 pub use server::Server;
+pub(in crate::mcp) use server::peer_of;
 use supervisor::Supervisor;
 
 /// How many orders wait for the supervisor; more of them say nothing new.
 const ORDERS_AHEAD: usize = 64;
-/// How often one call is sent again.
-const MAXIMUM_REPEATS: u32 = 5;
 
 /// One connection to a server, of either era.
 pub trait Peer: Send + Sync {
@@ -51,6 +50,10 @@ pub trait Peer: Send + Sync {
     fn has_ended(&self) -> bool;
     /// Ends it.
     fn close(&self) -> BoxFuture<'_, ()>;
+    /// The client of it, for what is more than a request; none where there is nothing more.
+    fn client(&self) -> Option<Arc<Client>> {
+        None
+    }
     /// What the server said of itself.
     fn described(&self) -> RawJson;
     /// Whether the server says of a tool that a second call of it does no harm.
@@ -115,6 +118,14 @@ struct State {
     attempts: u64,
 }
 
+impl State {
+    /// The connection that calls go out on, and its number.
+    fn in_force(&self) -> Option<(Arc<dyn Peer>, u64)> {
+        let peer = self.peer.as_ref().filter(|peer| !peer.has_ended())?;
+        (self.status == Status::Ready).then(|| (Arc::clone(peer), self.generation))
+    }
+}
+
 /// What the supervisor is told.
 enum Order {
     /// Calls of this connection found nobody at the other end.
@@ -162,16 +173,43 @@ impl Lasting {
         reach: Arc<dyn Reach>,
         jitter: Jitter,
     ) -> Self {
+        Self::over(name.into(), endurance, None, reach, jitter)
+    }
+
+    /// Begins with a connection that is there already; `reach` makes those that come after it. Must
+    /// be called inside the runtime.
+    pub fn adopt(
+        name: impl Into<String>,
+        endurance: Endurance,
+        peer: Arc<dyn Peer>,
+        reach: Arc<dyn Reach>,
+        jitter: Jitter,
+    ) -> Self {
+        Self::over(name.into(), endurance, Some(peer), reach, jitter)
+    }
+
+    fn over(
+        name: String,
+        endurance: Endurance,
+        peer: Option<Arc<dyn Peer>>,
+        reach: Arc<dyn Reach>,
+        jitter: Jitter,
+    ) -> Self {
         let (orders, received) = mpsc::channel(ORDERS_AHEAD);
+        let count = u64::from(peer.is_some());
         let (sender, state) = watch::channel(State {
-            status: Status::Connecting,
-            peer: None,
+            status: if peer.is_some() {
+                Status::Ready
+            } else {
+                Status::Connecting
+            },
+            peer,
             last_error: None,
-            generation: 0,
-            attempts: 0,
+            generation: count,
+            attempts: count,
         });
         let lasting = Self {
-            name: name.into(),
+            name,
             reconnects: reach.reconnects(),
             state,
             orders,
@@ -212,6 +250,12 @@ impl Lasting {
     /// Why the last connection was lost or did not come to be; none while the server is ready.
     pub fn last_error(&self) -> Option<Arc<Error>> {
         self.state.borrow().last_error.clone()
+    }
+
+    /// The client of the connection that there is, or was last.
+    pub fn client(&self) -> Option<Arc<Client>> {
+        let state = self.state.borrow();
+        state.peer.as_ref().and_then(|peer| peer.client())
     }
 
     /// What the server said of itself when it was last connected to.
@@ -280,103 +324,6 @@ impl Lasting {
         }
     }
 
-    /// Sends a request over the connection that there is, or the next one, and waits for its answer.
-    ///
-    /// A request whose connection is lost is sent again if it only reads, if the tool that it calls
-    /// says that a second call does no harm, or if it never left.
-    ///
-    /// # Errors
-    /// `ConnectionClosed` if the outcome is unknown; `McpTimeout` if the time was over first, waiting
-    /// for a connection included; else what the server or the transport said.
-    pub async fn request(
-        &self,
-        method: &str,
-        params: Params,
-        mut options: CallOptions,
-    ) -> Result<RawJson> {
-        options.timeout = options.timeout.or(self.endurance.request_timeout);
-        let deadline = options
-            .timeout
-            .and_then(|limit| Instant::now().checked_add(limit));
-        let _call = self.memory.begin();
-        let mut repeats = 0;
-        loop {
-            let (peer, generation) = self.ready(method, deadline, options.timeout).await?;
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let attempt = CallOptions {
-                timeout: left,
-                ..options.clone()
-            };
-            let outcome = peer.request(method, params.clone(), attempt).await;
-            let failure = match outcome {
-                Ok(answer) => {
-                    self.memory.answered(method, &params);
-                    return Ok(answer);
-                }
-                Err(failure) => failure,
-            };
-            let Some(loss) = loss_of(&failure) else {
-                return Err(failure);
-            };
-            let may_repeat = loss == Loss::Unsent
-                || only_reads(method)
-                || (method == "tools/call"
-                    && memory::tool_of(&params).is_some_and(|tool| peer.may_repeat(&tool)));
-            let failure = Arc::new(failure);
-            if loss == Loss::Unsent {
-                let order = Order::Unreachable(generation, Arc::clone(&failure));
-                // A queue that is full holds the same order already.
-                let _ = self.orders.try_send(order);
-            }
-            if !may_repeat {
-                return Err(self.unknown_outcome(method, &failure));
-            }
-            if repeats == MAXIMUM_REPEATS || self.status() == Status::Closed {
-                return Err(Error::shared(&failure));
-            }
-            repeats += 1;
-            self.left_behind(generation, loss).await;
-        }
-    }
-
-    /// Sends a notification over the connection that there is, or the next one.
-    ///
-    /// # Errors
-    /// As for a request.
-    pub async fn notify(&self, method: &str, params: Option<RawJson>) -> Result<()> {
-        let limit = self.endurance.request_timeout;
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let (peer, _) = self.ready(method, deadline, limit).await?;
-        peer.notify(method, params).await
-    }
-
-    /// Asks the connection that there is for the notifications that the filter names, and waits
-    /// until they come no more. It is no call: it neither connects nor keeps a connection from being
-    /// idle.
-    ///
-    /// # Errors
-    /// There is no connection, the server refused, or the notifications were cut off.
-    pub async fn listen(&self, filter: &RawJson) -> Result<()> {
-        let (peer, generation) = {
-            let state = self.state.borrow();
-            (state.peer.clone(), state.generation)
-        };
-        let Some(peer) = peer else {
-            return Err(self.is_lost("subscriptions/listen", self.last_error().as_ref()));
-        };
-        let Err(failure) = peer.listen(filter).await else {
-            return Ok(());
-        };
-        if loss_of(&failure) == Some(Loss::Unsent) {
-            let failure = Arc::new(failure);
-            let order = Order::Unreachable(generation, Arc::clone(&failure));
-            // As for a call.
-            let _ = self.orders.try_send(order);
-            return Err(Error::shared(&failure));
-        }
-        Err(failure)
-    }
-
     /// Begins to close the connection for good.
     pub(crate) fn begin_close(&self) {
         self.closing.cancel();
@@ -387,139 +334,5 @@ impl Lasting {
     pub async fn close(&self) {
         self.closing.cancel();
         self.closed.cancelled().await;
-    }
-
-    /// The connection, waited for if there is none.
-    async fn ready(
-        &self,
-        method: &str,
-        deadline: Option<Instant>,
-        limit: Option<Duration>,
-    ) -> Result<(Arc<dyn Peer>, u64)> {
-        let mut state = self.state.clone();
-        let attempts = state.borrow().attempts;
-        let mut has_asked = false;
-        loop {
-            {
-                let now = state.borrow_and_update();
-                match now.status {
-                    Status::Ready => {
-                        if let Some(peer) = now.peer.as_ref().filter(|peer| !peer.has_ended()) {
-                            return Ok((Arc::clone(peer), now.generation));
-                        }
-                    }
-                    Status::Closed => return Err(self.is_closed(method)),
-                    // One attempt more, where one may help.
-                    Status::Failed
-                        if !self.reconnects || (has_asked && now.attempts > attempts) =>
-                    {
-                        return Err(self.is_lost(method, now.last_error.as_ref()));
-                    }
-                    _ => {}
-                }
-            }
-            if !has_asked {
-                has_asked = true;
-                // As for a call that finds nobody.
-                let _ = self.orders.try_send(Order::Wake);
-            }
-            let changed = async {
-                match deadline {
-                    Some(deadline) => tokio::time::timeout_at(deadline, state.changed()).await,
-                    None => Ok(state.changed().await),
-                }
-            };
-            match changed.await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(self.is_closed(method)),
-                Err(_) => return Err(self.still_lost(method, limit.unwrap_or_default())),
-            }
-        }
-    }
-
-    /// Waits until the connection that failed a call is known to be gone, or for a moment if it is
-    /// not: a single exchange of it may have broken.
-    async fn left_behind(&self, generation: u64, loss: Loss) {
-        let mut state = self.state.clone();
-        let gone = state.wait_for(|state| {
-            state.generation != generation
-                || state.status != Status::Ready
-                || state.peer.as_ref().is_none_or(|peer| peer.has_ended())
-        });
-        let patience = match loss {
-            Loss::Unsent => self.endurance.longest_wait,
-            Loss::Broken => self.endurance.first_wait,
-        };
-        // Whether it is gone or not, the next attempt finds out.
-        let _ = tokio::time::timeout(patience, gone).await;
-    }
-
-    fn is_closed(&self, method: &str) -> Error {
-        Error::new(
-            ErrorKind::ConnectionClosed,
-            format!(
-                "the connection to the MCP server `{}` was closed, so {method} was not sent",
-                self.name
-            ),
-        )
-    }
-
-    fn is_lost(&self, method: &str, cause: Option<&Arc<Error>>) -> Error {
-        let why = cause.map_or_else(String::new, |cause| format!(": {}", cause.message()));
-        let error = Error::new(
-            cause.map_or(ErrorKind::ConnectionClosed, |cause| cause.kind()),
-            format!(
-                "the MCP server `{}` is not connected, so {method} was not sent{why}",
-                self.name
-            ),
-        );
-        match cause {
-            Some(cause) => error
-                .with_context(cause.context().clone())
-                .with_source(Error::shared(cause)),
-            None => error,
-        }
-    }
-
-    fn still_lost(&self, method: &str, limit: Duration) -> Error {
-        let state = self.state.borrow();
-        let why = match &state.last_error {
-            Some(cause) => format!(": {}", cause.message()),
-            None => String::new(),
-        };
-        Error::new(
-            ErrorKind::McpTimeout,
-            format!(
-                "the MCP server `{}` was {} for the {} s that {method} could wait, so it was not \
-                 sent{why}",
-                self.name,
-                state.status.name(),
-                limit.as_secs_f64()
-            ),
-        )
-    }
-
-    fn unknown_outcome(&self, method: &str, cause: &Arc<Error>) -> Error {
-        Error::new(
-            ErrorKind::ConnectionClosed,
-            format!(
-                "the connection to the MCP server `{}` was lost while {method} was under way, so its \
-                 outcome is unknown: it may have been carried out. It is not repeated, because the \
-                 tool does not say that it is idempotent or only reads: {}",
-                self.name,
-                cause.message()
-            ),
-        )
-        .with_context(cause.context().clone())
-        .with_source(Error::shared(cause))
-    }
-}
-
-/// How the connection under a call was lost; none if the call failed for a reason of its own.
-fn loss_of(failure: &Error) -> Option<Loss> {
-    match failure.kind() {
-        ErrorKind::ConnectionClosed => Some(failure.context().loss.unwrap_or(Loss::Broken)),
-        ErrorKind::Transport => failure.context().loss,
-        _ => None,
     }
 }

@@ -27,6 +27,7 @@ pub use crate::mcp::link::{
     Ending, Events, Link, PeerAnswer, PeerError, ProgressLease, ProgressListener,
     SubscriptionListener,
 };
+use crate::mcp::transport::http::snippet;
 use crate::mcp::wire::{
     DROPPED_CODE, IncomingParams, Outgoing, Stateless, Undelivered, kind_named, loss_named,
 };
@@ -408,7 +409,10 @@ fn error_of_text(method: &str, text: &str) -> Error {
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         return Error::new(
             ErrorKind::Mcp,
-            format!("the MCP server answered {method} with an error that is not one: {text}"),
+            format!(
+                "the MCP server answered {method} with an error that is not one: {}",
+                snippet(text)
+            ),
         );
     };
     let kind = match wire.code {

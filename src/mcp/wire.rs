@@ -261,12 +261,13 @@ fn loss_name(loss: Loss) -> &'static str {
     match loss {
         Loss::Unsent => "unsent",
         Loss::Broken => "broken",
+        Loss::Silent => "silent",
     }
 }
 
 /// A loss, by its name in the text.
 pub(crate) fn loss_named(name: &str) -> Option<Loss> {
-    [Loss::Unsent, Loss::Broken]
+    [Loss::Unsent, Loss::Broken, Loss::Silent]
         .into_iter()
         .find(|loss| loss_name(*loss) == name)
 }

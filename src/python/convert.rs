@@ -15,6 +15,8 @@ use crate::json::RawJson;
 
 /// Deeper values are refused rather than allowed to exhaust the stack.
 const MAXIMUM_DEPTH: usize = 200;
+/// How much of the way to a value is shown.
+const SHOWN_STEPS: usize = 16;
 
 /// Texts of this many bytes are decoded with the garbage collector paused.
 const LARGE_TEXT: usize = 32 << 10;
@@ -126,7 +128,11 @@ impl Failure {
     fn into_error(self) -> PyErr {
         let (reason, path) = *self.0;
         let mut place = String::new();
-        for step in path.iter().rev() {
+        for (depth, step) in path.iter().rev().enumerate() {
+            if depth == SHOWN_STEPS {
+                place.push('…');
+                break;
+            }
             // Writing to a string cannot fail.
             let _ = match step {
                 Step::Key(key) if place.is_empty() => write!(place, "{key}"),
@@ -212,7 +218,8 @@ impl Writer {
         let digits = number
             .py()
             .get_type::<PyInt>()
-            .call_method1("__repr__", (number,))?;
+            .call_method1("__repr__", (number,))
+            .map_err(|_| Failure::value("the int has more digits than Python writes out"))?;
         self.text.push_str(digits.cast::<PyString>()?.to_str()?);
         Ok(())
     }

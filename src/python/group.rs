@@ -10,16 +10,14 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::{Error, ErrorKind};
 use crate::mcp::group::{Change, ChangeListener};
 use crate::mcp::transport::stdio::ErrorLog;
-use crate::mcp::{self, CallOptions, Loaded, Opening, Params, Target};
+use crate::mcp::{self, Loaded, Opening, Target};
 use crate::python::bridge::{self, LoopQueue};
-use crate::python::caching::cache_mode;
 use crate::python::callbacks::Listeners;
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
-use crate::python::session::{error_log, limit, read_setup, same_process};
+use crate::python::session::{Session, error_log, read_setup, same_process};
 use crate::python::transports::HttpArguments;
 use crate::runtime;
 use crate::tools::Separator;
@@ -399,97 +397,13 @@ impl Server {
         )
     }
 
-    /// Sends a request; the future gives the decoded result.
-    #[pyo3(signature = (
-        method, params, meta, timeout, progress,
-        allow_input_required=false, cache="use", hands_out_task=false,
-        task_timeout=None
-    ))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what a call can say; called by one function"
-    )]
-    fn request<'py>(
-        &self,
-        py: Python<'py>,
-        method: String,
-        params: Option<&Bound<'py, PyAny>>,
-        meta: Option<&Bound<'py, PyAny>>,
-        timeout: Option<f64>,
-        progress: Option<Py<PyAny>>,
-        allow_input_required: bool,
-        cache: &str,
-        hands_out_task: bool,
-        task_timeout: Option<f64>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        same_process(py, "this server", self.owner)?;
-        let params = Params {
-            object: params.map(to_json).transpose()?,
-            meta: meta.map(to_json).transpose()?,
-        };
-        let progress = match progress {
-            Some(listener) => Some(self.listeners.progress_listener(py, listener)?),
-            None => None,
-        };
-        let options = CallOptions {
-            timeout: timeout
-                .map(|limit| Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX)),
-            progress,
-            allow_input_required,
-            cache: cache_mode(cache),
-            hands_out_task,
-            task_timeout: task_timeout.map(limit),
-            ..CallOptions::default()
-        };
-        let member = Arc::clone(&self.core);
-        let answered = method.clone();
-        bridge::spawn_in_order(
-            py,
-            async move { Box::pin(member.lasting().request(&method, params, options)).await },
-            move |py, result| match from_json(py, result.as_bytes()) {
-                Ok(decoded) => Ok(decoded.unbind()),
-                Err(failure) => {
-                    let message = format!("the answer to {answered} cannot be read: {failure}");
-                    Err(to_py(py, &Error::new(ErrorKind::Transport, message)))
-                }
-            },
+    /// What takes its requests.
+    fn session(&self) -> Session {
+        Session::of(
+            Arc::clone(&self.core),
+            Arc::clone(&self.listeners),
+            self.owner,
         )
-    }
-
-    /// Sends a notification.
-    #[pyo3(signature = (method, params))]
-    fn notify<'py>(
-        &self,
-        py: Python<'py>,
-        method: String,
-        params: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        same_process(py, "this server", self.owner)?;
-        let params = params.map(to_json).transpose()?;
-        let member = Arc::clone(&self.core);
-        bridge::spawn_in_order(
-            py,
-            async move { member.lasting().notify(&method, params).await },
-            |py, ()| Ok(py.None()),
-        )
-    }
-
-    /// Closes the connection; None, and nothing happens, in a forked child.
-    fn close<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.owner != runtime::process() {
-            return Ok(None);
-        }
-        let member = Arc::clone(&self.core);
-        let closing = bridge::spawn(
-            py,
-            async move {
-                // As in `Group::close`.
-                let _ = tokio::spawn(async move { member.lasting().close().await }).await;
-                Ok(())
-            },
-            |py, ()| Ok(py.None()),
-        )?;
-        Ok(Some(closing))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
@@ -13,7 +13,8 @@ use pyo3::prelude::*;
 use crate::error::{Error, ErrorKind};
 use crate::mcp::transport::stdio::ErrorLog;
 use crate::mcp::{
-    self, Backlog, CallOptions, Mode, Params, Profile, Setup, StdioServerParameters, Terminate,
+    self, Backlog, CallOptions, Mode, Opening, Params, Profile, Renewal, Setup,
+    StdioServerParameters, Target, Terminate, Upstream,
 };
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::caching::{cache_mode, read_cache};
@@ -72,7 +73,7 @@ fn open_stdio<'py>(
         py,
         async move { mcp::StdioConnection::open(&parameters, log) },
         move |py, connection| {
-            let connection = Connection::new(mcp::Connection::Stdio(connection), owner);
+            let connection = Connection::new(mcp::Connection::Stdio(connection), None, owner);
             Ok(connection.into_pyobject(py)?.into_any().unbind())
         },
     )
@@ -113,31 +114,78 @@ fn owned_file(_descriptor: i32) -> ErrorLog {
     ErrorLog::Discard
 }
 
+/// How a session over a connection gets the next one.
+pub(super) struct Again {
+    /// To where, and over which transport.
+    pub(super) target: Target,
+    /// Whether the server is told that a session is over.
+    pub(super) terminate_on_close: bool,
+    /// Hears the id of each session but the first; on the thread of its loop.
+    pub(super) on_session: Option<(Arc<LoopQueue>, Arc<Py<PyAny>>)>,
+}
+
+impl Again {
+    /// For a session that is set up like this and heard like this.
+    pub(super) fn renewal(&self, setup: Setup, listeners: &Arc<Listeners>) -> Arc<Renewal> {
+        let opening = Opening {
+            setup,
+            events: Some(listeners.events()),
+            terminate_on_close: self.terminate_on_close,
+            ..Opening::default()
+        };
+        let on_session = self.on_session.as_ref().map(|(queue, listener)| {
+            // Weakly, as for the other listeners.
+            let (queue, weak) = (Arc::clone(queue), Arc::downgrade(listener));
+            let told: mcp::upstream::SessionListener = Arc::new(move |id| {
+                if let Some(listener) = weak.upgrade() {
+                    queue.push_event(move |py| listener.call1(py, (id,)).map(drop));
+                }
+            });
+            told
+        });
+        Renewal::new(self.target.clone(), opening, on_session)
+    }
+}
+
 /// An open connection, before a session uses it and after.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
 pub(super) struct Connection {
     terminator: Arc<dyn Terminate>,
     session_id: mcp::SessionId,
     transport: Mutex<Option<mcp::Connection>>,
+    /// None where a lost connection stays lost.
+    again: Option<Again>,
+    /// What has taken the transport.
+    upstream: OnceLock<Weak<Upstream>>,
     owner: u32,
 }
 
 impl Connection {
-    pub(super) fn new(connection: mcp::Connection, owner: u32) -> Self {
+    pub(super) fn new(connection: mcp::Connection, again: Option<Again>, owner: u32) -> Self {
         Self {
             terminator: connection.terminator(),
             session_id: connection.session_id(),
             transport: Mutex::new(Some(connection)),
+            again,
+            upstream: OnceLock::new(),
             owner,
         }
+    }
+
+    /// The session over the connection; none before one has begun and after it is gone.
+    fn upstream(&self) -> Option<Arc<Upstream>> {
+        self.upstream.get().and_then(Weak::upgrade)
     }
 }
 
 #[pymethods]
 impl Connection {
-    /// The id that the server gave the session, or None.
+    /// The id that the server gave the session, or None; of the connection that is in force.
     fn session_id(&self) -> Option<String> {
-        self.session_id.get()
+        match self.upstream().and_then(|upstream| upstream.client()) {
+            Some(client) => client.session_id(),
+            None => self.session_id.get(),
+        }
     }
 
     /// Ends the connection gracefully; ends once, however often it is called.
@@ -148,17 +196,33 @@ impl Connection {
             return Ok(None);
         }
         let terminator = Arc::clone(&self.terminator);
+        let upstream = self.upstream();
         // A task of its own, so that a cancelled close goes on in the background.
         let closing = bridge::spawn(
             py,
             async move {
                 // The task cannot be cancelled, and a panic in it is shown by the runtime.
-                let _ = tokio::spawn(async move { terminator.terminate().await }).await;
+                let _ = tokio::spawn(async move {
+                    match upstream {
+                        // It may have another connection by now.
+                        Some(upstream) => upstream.close().await,
+                        None => terminator.terminate().await,
+                    }
+                })
+                .await;
                 Ok(())
             },
             |py, ()| Ok(py.None()),
         )?;
         Ok(Some(closing))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let on_session = self
+            .again
+            .as_ref()
+            .and_then(|again| again.on_session.as_ref());
+        on_session.map_or(Ok(()), |(_, listener)| visit.call(&**listener))
     }
 }
 
@@ -173,19 +237,32 @@ impl Drop for Connection {
     }
 }
 
-/// One session over a connection.
+/// What takes requests: over a connection, or of one server of many.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
 pub(super) struct Session {
-    core: Arc<mcp::Client>,
+    core: Arc<Upstream>,
     listeners: Arc<Listeners>,
+    /// Whether the listeners are its own, or somebody else's that shows them to the collector.
+    has_own_listeners: bool,
     owner: u32,
 }
 
 impl Session {
-    pub(super) fn over(core: Arc<mcp::Client>, listeners: Arc<Listeners>, owner: u32) -> Self {
+    pub(super) fn over(core: Upstream, listeners: Arc<Listeners>, owner: u32) -> Self {
         Self {
-            core,
+            core: Arc::new(core),
             listeners,
+            has_own_listeners: true,
+            owner,
+        }
+    }
+
+    /// One server of many, whose listeners belong to somebody else.
+    pub(super) fn of(member: Arc<mcp::Member>, listeners: Arc<Listeners>, owner: u32) -> Self {
+        Self {
+            core: Arc::new(Upstream::member(member)),
+            listeners,
+            has_own_listeners: false,
             owner,
         }
     }
@@ -222,41 +299,60 @@ impl Session {
         transport.link().listen(listeners.events());
         let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
         let _inside = runtime.enter();
-        let core = Arc::new(mcp::Client::start(transport, setup));
-        Ok(Self::over(core, listeners, runtime::process()))
+        let again = connection.again.as_ref();
+        let renewal = again.map(|again| again.renewal(setup.clone(), &listeners));
+        let upstream = Upstream::new(mcp::Client::start(transport, setup), renewal);
+        let session = Self::over(upstream, listeners, runtime::process());
+        // A connection gives its transport away once.
+        let _ = connection.upstream.set(Arc::downgrade(&session.core));
+        Ok(session)
     }
 
     /// Runs the lifecycle: `auto`, `legacy`, `discover` or a revision; the future gives what the
-    /// server said of itself.
+    /// server said of itself. A connection over HTTP that is lost later is replaced.
     fn connect<'py>(&self, py: Python<'py>, mode: &str) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this session", self.owner)?;
         let mode = match mode {
-            "discover" => None,
-            named => Some(Mode::parse(named).map_err(|error| to_py(py, &error))?),
+            "discover" => Mode::Discover,
+            named => Mode::parse(named).map_err(|error| to_py(py, &error))?,
         };
-        let client = Arc::clone(&self.core);
+        let upstream = Arc::clone(&self.core);
         bridge::spawn_in_order(
             py,
-            async move {
-                match mode {
-                    None => client.discover().await,
-                    Some(mode) => client.connect(&mode).await,
-                }
+            async move { upstream.connect(mode).await },
+            |py, described| match from_json(py, described.as_bytes()) {
+                Ok(decoded) => Ok(decoded.unbind()),
+                Err(failure) => Err(to_py(py, &unreadable("the handshake", &failure))),
             },
-            |py, described| Ok(from_json(py, described.as_bytes())?.unbind()),
         )
     }
 
     /// Goes on with what the server said of itself earlier; sends nothing.
     fn adopt(&self, py: Python<'_>, described: &Bound<'_, PyAny>) -> PyResult<()> {
         same_process(py, "this session", self.owner)?;
+        let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
+        let _inside = runtime.enter();
         let adopted = self.core.adopt(to_json(described)?);
-        adopted.map(drop).map_err(|error| to_py(py, &error))
+        adopted.map_err(|error| to_py(py, &error))
     }
 
     /// The revision that was agreed on, or None.
     fn version(&self) -> Option<String> {
-        self.core.agreed().map(|agreed| agreed.version.clone())
+        let agreed = self.core.client()?.agreed()?;
+        Some(agreed.version.clone())
+    }
+
+    /// What the server said of itself on the connection that is in force, or None.
+    fn described<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let agreed = self.core.client().and_then(|client| client.agreed());
+        agreed
+            .map(|agreed| from_json(py, agreed.described.as_bytes()))
+            .transpose()
+    }
+
+    /// How often the connection was replaced.
+    fn renewals(&self) -> u64 {
+        self.core.renewals()
     }
 
     /// Sends a request; the future gives the decoded result.
@@ -300,12 +396,12 @@ impl Session {
             task_timeout: task_timeout.map(limit),
             ..CallOptions::default()
         };
-        let session = Arc::clone(&self.core);
+        let upstream = Arc::clone(&self.core);
         let answered = method.clone();
         bridge::spawn_in_order(
             py,
             // Boxed inside, so that its memory is taken and given back by a worker.
-            async move { Box::pin(session.request(&method, params, options)).await },
+            async move { Box::pin(upstream.request(&method, params, options)).await },
             move |py, result| match from_json(py, result.as_bytes()) {
                 Ok(decoded) => Ok(decoded.unbind()),
                 Err(failure) => Err(to_py(py, &unreadable(&answered, &failure))),
@@ -335,10 +431,10 @@ impl Session {
             task_status,
             ..CallOptions::default()
         };
-        let client = Arc::clone(&self.core);
+        let upstream = Arc::clone(&self.core);
         bridge::spawn_in_order(
             py,
-            async move { client.task_result(tool.as_deref(), created, &options).await },
+            async move { Box::pin(upstream.finish_task(tool.as_deref(), created, &options)).await },
             move |py, result| match from_json(py, result.as_bytes()) {
                 Ok(decoded) => Ok(decoded.unbind()),
                 Err(failure) => Err(to_py(py, &unreadable("the task", &failure))),
@@ -356,10 +452,10 @@ impl Session {
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this session", self.owner)?;
         let params = params.map(to_json).transpose()?;
-        let session = Arc::clone(&self.core);
+        let upstream = Arc::clone(&self.core);
         bridge::spawn_in_order(
             py,
-            async move { session.notify(&method, params).await },
+            async move { upstream.notify(&method, params).await },
             |py, ()| Ok(py.None()),
         )
     }
@@ -374,10 +470,10 @@ impl Session {
     ) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this session", self.owner)?;
         let filter = to_json(wanted)?;
-        let client = Arc::clone(&self.core);
+        let upstream = Arc::clone(&self.core);
         bridge::spawn_in_order(
             py,
-            async move { client.listen(&filter, timeout.map(limit)).await },
+            async move { upstream.subscribe(&filter, timeout.map(limit)).await },
             |py, subscription| {
                 let subscription = Subscription::new(subscription);
                 Ok(subscription.into_pyobject(py)?.into_any().unbind())
@@ -392,12 +488,12 @@ impl Session {
         if self.owner != runtime::process() {
             return Ok(None);
         }
-        let session = Arc::clone(&self.core);
+        let upstream = Arc::clone(&self.core);
         let closing = bridge::spawn(
             py,
             async move {
                 // As in Connection::close.
-                let _ = tokio::spawn(async move { session.close().await }).await;
+                let _ = tokio::spawn(async move { upstream.close().await }).await;
                 Ok(())
             },
             |py, ()| Ok(py.None()),
@@ -406,7 +502,11 @@ impl Session {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.listeners.traverse(&visit)
+        // What is shown twice looks like garbage.
+        if self.has_own_listeners {
+            self.listeners.traverse(&visit)?;
+        }
+        Ok(())
     }
 }
 
@@ -443,7 +543,7 @@ pub(super) fn read_setup(given: &Bound<'_, PyAny>) -> PyResult<Setup> {
     })
 }
 
-fn unreadable(method: &str, failure: &PyErr) -> Error {
+pub(super) fn unreadable(method: &str, failure: &PyErr) -> Error {
     let message = format!("the answer to {method} cannot be read: {failure}");
     Error::new(ErrorKind::Transport, message)
 }

@@ -8,14 +8,15 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::mcp::{
-    self, HttpSettings, Mode, Opening, SseConnection, StreamableHttpConnection, Target, Trust,
+    self, HttpKind, HttpSettings, Mode, SseConnection, StreamableHttpConnection, Target, Trust,
+    Upstream,
 };
 use crate::python::auth::Authorization;
-use crate::python::bridge;
+use crate::python::bridge::{self, LoopQueue};
 use crate::python::callbacks::Listeners;
-use crate::python::convert::from_json;
+use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
-use crate::python::session::{Connection, Session, read_setup};
+use crate::python::session::{Again, Connection, Session, read_setup, unreadable};
 use crate::runtime;
 
 /// Adds the functions of this file to the module.
@@ -99,29 +100,55 @@ fn open_streamable_http(
     terminate_on_close: bool,
 ) -> PyResult<Bound<'_, PyAny>> {
     let settings = arguments.settings();
-    let owner = runtime::process();
+    let again = again(&settings, HttpKind::Streamable, terminate_on_close, None);
     bridge::spawn(
         py,
         async move { StreamableHttpConnection::open(&settings, terminate_on_close) },
-        move |py, connection| connected(py, mcp::Connection::StreamableHttp(connection), owner),
+        move |py, connection| connected(py, mcp::Connection::StreamableHttp(connection), again),
     )
 }
 
-/// Opens a connection over HTTP+SSE; the future gives its `Connection`.
+/// Opens a connection over HTTP+SSE; the future gives its `Connection`. `on_session` is called with
+/// the id of each session that takes the place of a lost one.
 #[pyfunction]
-fn open_sse(py: Python<'_>, arguments: HttpArguments) -> PyResult<Bound<'_, PyAny>> {
+fn open_sse(
+    py: Python<'_>,
+    arguments: HttpArguments,
+    on_session: Option<Py<PyAny>>,
+) -> PyResult<Bound<'_, PyAny>> {
     let settings = arguments.settings();
-    let owner = runtime::process();
+    let on_session = match on_session {
+        Some(listener) => Some((LoopQueue::running(py)?.1, Arc::new(listener))),
+        None => None,
+    };
+    let again = again(&settings, HttpKind::Sse, true, on_session);
     bridge::spawn(
         py,
         async move { SseConnection::open(&settings).await },
-        move |py, connection| connected(py, mcp::Connection::Sse(connection), owner),
+        move |py, connection| connected(py, mcp::Connection::Sse(connection), again),
     )
+}
+
+fn again(
+    settings: &HttpSettings,
+    kind: HttpKind,
+    terminate_on_close: bool,
+    on_session: Option<(Arc<LoopQueue>, Arc<Py<PyAny>>)>,
+) -> Again {
+    Again {
+        target: Target::Http {
+            settings: settings.clone(),
+            kind: Some(kind),
+        },
+        terminate_on_close,
+        on_session,
+    }
 }
 
 /// Opens whichever transport the server speaks and runs the lifecycle; the future gives the `Session`.
 ///
-/// The listeners are those of `Session`.
+/// The listeners are those of `Session`. With `described` the server is not asked: it is what the
+/// server said of itself earlier.
 #[pyfunction]
 #[expect(
     clippy::too_many_arguments,
@@ -132,37 +159,42 @@ fn connect_http<'py>(
     arguments: HttpArguments,
     terminate_on_close: bool,
     mode: &str,
+    described: Option<&Bound<'py, PyAny>>,
     setup: &Bound<'py, PyAny>,
     on_notification: Py<PyAny>,
     on_garbage: Py<PyAny>,
     on_request: Py<PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let mode = Mode::parse(mode).map_err(|error| to_py(py, &error))?;
-    let target = Target::Http {
-        settings: arguments.settings(),
-        kind: None,
+    let mode = match described {
+        Some(described) => Mode::Known(to_json(described)?),
+        None => Mode::parse(mode).map_err(|error| to_py(py, &error))?,
+    };
+    let again = Again {
+        target: Target::Http {
+            settings: arguments.settings(),
+            kind: None,
+        },
+        terminate_on_close,
+        on_session: None,
     };
     let listeners = Listeners::new(py, on_notification, on_garbage, on_request)?;
-    let opening = Opening {
-        setup: read_setup(setup)?,
-        events: Some(listeners.events()),
-        terminate_on_close,
-        ..Opening::default()
-    };
+    let renewal = again.renewal(read_setup(setup)?, &listeners);
     let owner = runtime::process();
     bridge::spawn(
         py,
-        async move { mcp::connect(&target, &mode, &opening).await },
-        move |py, connected| {
-            let described = from_json(py, connected.described.as_bytes())?.unbind();
-            let session = Session::over(Arc::new(connected.client), listeners, owner);
+        async move { Upstream::open(mode, renewal).await },
+        move |py, (upstream, described)| {
+            let described = from_json(py, described.as_bytes())
+                .map_err(|failure| to_py(py, &unreadable("the handshake", &failure)))?
+                .unbind();
+            let session = Session::over(upstream, listeners, owner);
             Ok((session, described).into_pyobject(py)?.into_any().unbind())
         },
     )
 }
 
-fn connected(py: Python<'_>, connection: mcp::Connection, owner: u32) -> PyResult<Py<PyAny>> {
-    let connection = Connection::new(connection, owner);
+fn connected(py: Python<'_>, connection: mcp::Connection, again: Again) -> PyResult<Py<PyAny>> {
+    let connection = Connection::new(connection, Some(again), runtime::process());
     Ok(connection.into_pyobject(py)?.into_any().unbind())
 }
 

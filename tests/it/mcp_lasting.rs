@@ -1,222 +1,18 @@
 //! Connections that last, over scripted peers and with the clock paused.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+mod world;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use toolbridge::error::{Error, ErrorKind, Loss, Result};
+use toolbridge::error::{ErrorKind, Result};
 use toolbridge::json::RawJson;
-use toolbridge::mcp::lasting::{Peer, Reach};
+use toolbridge::mcp::lasting::Reach as _;
 use toolbridge::mcp::{CallOptions, Endurance, Jitter, Lasting, Params, Status};
-
-/// What one attempt to connect does.
-#[derive(Clone, Copy)]
-enum Attempt {
-    Connects,
-    Refuses,
-    Unauthorized,
-    Hangs,
-}
-
-/// A server whose every connection and call is scripted.
-#[derive(Default)]
-struct World {
-    attempts: Mutex<VecDeque<Attempt>>,
-    /// When each attempt began.
-    times: Mutex<Vec<Instant>>,
-    calls: Mutex<Vec<(usize, String)>>,
-    /// What the next calls do; without one they are answered.
-    script: Mutex<VecDeque<Call>>,
-    peers: Mutex<Vec<CancellationToken>>,
-    closed: Mutex<Vec<usize>>,
-    given_up: Mutex<usize>,
-    stays_down: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Call {
-    /// The connection dies under it.
-    Dies,
-    /// Its own exchange breaks; the connection stays.
-    Breaks,
-    /// It never leaves.
-    Unreachable,
-    /// It is never answered.
-    Hangs,
-}
-
-impl World {
-    fn new(attempts: &[Attempt]) -> Arc<Self> {
-        Arc::new(Self {
-            attempts: Mutex::new(attempts.iter().copied().collect()),
-            ..Self::default()
-        })
-    }
-
-    fn then(&self, calls: &[Call]) {
-        self.script.lock().unwrap().extend(calls);
-    }
-
-    fn kill(&self) {
-        self.peers.lock().unwrap().last().unwrap().cancel();
-    }
-
-    fn waits(&self) -> Vec<u128> {
-        let times = self.times.lock().unwrap();
-        times
-            .windows(2)
-            .map(|pair| (pair[1] - pair[0]).as_millis())
-            .collect()
-    }
-
-    fn calls(&self) -> Vec<String> {
-        let calls = self.calls.lock().unwrap();
-        calls
-            .iter()
-            .map(|(peer, method)| format!("{peer} {method}"))
-            .collect()
-    }
-}
-
-struct Scripted(Arc<World>);
-
-impl Reach for Scripted {
-    fn connect(&self, cancelled: CancellationToken) -> BoxFuture<'_, Result<Arc<dyn Peer>>> {
-        async move {
-            self.0.times.lock().unwrap().push(Instant::now());
-            let attempt = self.0.attempts.lock().unwrap().pop_front();
-            let refusal = |status: Option<u16>| {
-                Error::new(ErrorKind::Transport, "refused").map_context(|context| {
-                    context.status = status;
-                })
-            };
-            match attempt.unwrap_or(Attempt::Connects) {
-                Attempt::Connects => {}
-                Attempt::Refuses => return Err(refusal(None)),
-                Attempt::Unauthorized => return Err(refusal(Some(401))),
-                Attempt::Hangs => {
-                    cancelled.cancelled().await;
-                    *self.0.given_up.lock().unwrap() += 1;
-                    return Err(refusal(None));
-                }
-            }
-            let ended = CancellationToken::new();
-            let mut peers = self.0.peers.lock().unwrap();
-            peers.push(ended.clone());
-            let peer: Arc<dyn Peer> = Arc::new(Connection {
-                world: Arc::clone(&self.0),
-                number: peers.len(),
-                ended,
-            });
-            Ok(peer)
-        }
-        .boxed()
-    }
-
-    fn reconnects(&self) -> bool {
-        !self.0.stays_down
-    }
-}
-
-struct Connection {
-    world: Arc<World>,
-    number: usize,
-    ended: CancellationToken,
-}
-
-fn lost(kind: ErrorKind, loss: Loss) -> Error {
-    Error::new(kind, "the connection broke").map_context(|context| context.loss = Some(loss))
-}
-
-impl Peer for Connection {
-    fn request<'a>(
-        &'a self,
-        method: &'a str,
-        params: Params,
-        options: CallOptions,
-    ) -> BoxFuture<'a, Result<RawJson>> {
-        async move {
-            let shown = params.object.map_or_else(String::new, |object| {
-                format!(" {}", std::str::from_utf8(object.as_bytes()).unwrap())
-            });
-            self.world
-                .calls
-                .lock()
-                .unwrap()
-                .push((self.number, format!("{method}{shown}")));
-            let call = self.world.script.lock().unwrap().pop_front();
-            match call {
-                None => Ok(RawJson::trusted("{}")),
-                Some(Call::Dies) => {
-                    self.ended.cancel();
-                    Err(Error::new(
-                        ErrorKind::ConnectionClosed,
-                        "the connection ended",
-                    ))
-                }
-                Some(Call::Breaks) => Err(lost(ErrorKind::Transport, Loss::Broken)),
-                Some(Call::Unreachable) => Err(lost(ErrorKind::Transport, Loss::Unsent)),
-                Some(Call::Hangs) => {
-                    let limit = options.timeout.unwrap_or(Duration::MAX);
-                    tokio::select! {
-                        () = self.ended.cancelled() => {
-                            Err(Error::new(ErrorKind::ConnectionClosed, "the connection ended"))
-                        }
-                        () = tokio::time::sleep(limit) => {
-                            Err(Error::new(ErrorKind::McpTimeout, "no answer"))
-                        }
-                    }
-                }
-            }
-        }
-        .boxed()
-    }
-
-    fn notify<'a>(&'a self, _: &'a str, _: Option<RawJson>) -> BoxFuture<'a, Result<()>> {
-        async { Ok(()) }.boxed()
-    }
-
-    fn listen<'a>(&'a self, _: &'a RawJson) -> BoxFuture<'a, Result<()>> {
-        unreachable!("a server with a handshake is not asked for its notifications")
-    }
-
-    fn ended(&self) -> BoxFuture<'_, Error> {
-        async {
-            self.ended.cancelled().await;
-            Error::new(ErrorKind::ConnectionClosed, "the server is gone")
-        }
-        .boxed()
-    }
-
-    fn has_ended(&self) -> bool {
-        self.ended.is_cancelled()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        async {
-            self.ended.cancel();
-            self.world.closed.lock().unwrap().push(self.number);
-        }
-        .boxed()
-    }
-
-    fn described(&self) -> RawJson {
-        RawJson::trusted("{}")
-    }
-
-    fn may_repeat(&self, tool: &str) -> bool {
-        tool == "read"
-    }
-
-    fn has_ping(&self) -> bool {
-        true
-    }
-}
+use world::{Attempt, Call, Scripted, World};
 
 fn start(world: &Arc<World>, endurance: Endurance) -> Lasting {
     let reach = Arc::new(Scripted(Arc::clone(world)));
@@ -346,7 +142,7 @@ async fn what_only_reads_is_sent_again() {
 async fn the_outcome_of_any_other_call_is_unknown() {
     let world = World::new(&[]);
     let lasting = start(&world, Endurance::default());
-    for broken in [Call::Dies, Call::Breaks] {
+    for broken in [Call::Dies, Call::Breaks, Call::IsSilent] {
         world.then(&[broken]);
         let error = call(&lasting, "tools/call", json!({"name": "pay"}))
             .await
@@ -359,12 +155,22 @@ async fn the_outcome_of_any_other_call_is_unknown() {
             "{error}"
         );
     }
-    assert_eq!(world.calls().len(), 2);
-    // The connection under the second one stayed, or the first was replaced: calls go on.
+    assert_eq!(world.calls().len(), 3);
+    // The connection under the last ones stayed, or the first was replaced: calls go on.
     call(&lasting, "tools/call", json!({"name": "pay"}))
         .await
         .unwrap();
     assert_eq!(lasting.generation(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_silent_is_not_asked_again() {
+    let world = World::new(&[]);
+    let lasting = start(&world, Endurance::default());
+    world.then(&[Call::IsSilent]);
+    let error = call(&lasting, "tools/list", json!(null)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport);
+    assert_eq!(world.calls().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -573,4 +379,132 @@ async fn a_dropped_connection_is_closed() {
     while world.closed.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
+}
+
+/// Over a connection that is there already.
+async fn adopted(world: &Arc<World>, endurance: Endurance) -> Lasting {
+    let reach = Arc::new(Scripted(Arc::clone(world)));
+    let first = reach.connect(CancellationToken::new()).await.unwrap();
+    Lasting::adopt("one", endurance, first, reach, Jitter::new(|| 1.0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adopted_connection_is_used_until_it_is_lost_and_replaced_then() {
+    let world = World::new(&[Attempt::Connects, Attempt::Refuses]);
+    let lasting = adopted(&world, Endurance::default()).await;
+    assert_eq!((lasting.status(), lasting.generation()), (Status::Ready, 1));
+    lasting.settled().await;
+    call(&lasting, "logging/setLevel", json!({"level": "info"}))
+        .await
+        .unwrap();
+    world.kill();
+    call(&lasting, "tools/call", json!({"name": "pay"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        world.calls(),
+        [
+            r#"1 logging/setLevel {"level":"info"}"#,
+            r#"2 logging/setLevel {"level":"info"}"#,
+            r#"2 tools/call {"name":"pay"}"#,
+        ]
+    );
+    // The loss counts as the first failure.
+    assert_eq!(world.waits(), [0, 1000]);
+    lasting.close().await;
+    assert_eq!(*world.closed.lock().unwrap(), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adopted_connection_that_is_lost_for_good_ends_with_the_cause() {
+    let world = World::new(&[&[Attempt::Connects][..], &[Attempt::Refuses; 9]].concat());
+    let endurance = Endurance {
+        attempts: 3,
+        ..Endurance::default()
+    };
+    let lasting = adopted(&world, endurance).await;
+    world.kill();
+    let began = Instant::now();
+    let error = call(&lasting, "tools/call", json!({"name": "pay"}))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.message(),
+        "the MCP server `one` is not connected, so tools/call was not sent: refused"
+    );
+    assert_eq!(began.elapsed(), Duration::from_secs(1));
+    assert_eq!(lasting.status(), Status::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adopted_connection_is_closed_with_what_holds_it() {
+    let world = World::new(&[]);
+    drop(adopted(&world, Endurance::default()).await);
+    while world.closed.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.times.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_calls_share_one_new_connection() {
+    let world = World::new(&[Attempt::Connects, Attempt::Refuses]);
+    let lasting = adopted(&world, Endurance::default()).await;
+    world.then(&[Call::Unreachable; 10]);
+    let calls = (0..10).map(|_| call(&lasting, "tools/call", json!({"name": "pay"})));
+    for answer in futures_util::future::join_all(calls).await {
+        answer.unwrap();
+    }
+    assert_eq!(lasting.generation(), 2);
+    assert_eq!(world.times.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_that_never_left_is_sent_over_the_next_connection() {
+    let world = World::new(&[]);
+    let lasting = adopted(&world, Endurance::default()).await;
+    world.then(&[Call::Unreachable]);
+    lasting
+        .notify("notifications/roots/list_changed", None)
+        .await
+        .unwrap();
+    world.then(&[Call::Breaks]);
+    let error = lasting.notify("notifications/other", None).await;
+    assert_eq!(error.unwrap_err().message(), "the connection broke");
+    assert_eq!(
+        world.calls(),
+        [
+            "1 notifications/roots/list_changed",
+            "2 notifications/roots/list_changed",
+            "2 notifications/other",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_lost_again_and_again_is_given_up_with_the_cause() {
+    let world = World::new(&[]);
+    let endurance = Endurance {
+        attempts: 100,
+        ..Endurance::default()
+    };
+    let lasting = adopted(&world, endurance).await;
+    world.then(&[Call::Unreachable; 20]);
+    let error = call(&lasting, "tools/list", json!(null)).await.unwrap_err();
+    assert_eq!(error.message(), "the connection broke");
+    assert_eq!(world.calls().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_does_not_wait_for_an_attempt() {
+    let world = World::new(&[Attempt::Hangs]);
+    let lasting = start(&world, Endurance::default());
+    while world.times.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    lasting.close().await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(*world.given_up.lock().unwrap(), 1);
+    assert_eq!(lasting.status(), Status::Closed);
 }

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
+from servers.http_scripted import INITIALIZE, Server
 from servers.modern import VERSION, modern, structured
 from test_client_tasks import ASK, TEXT, Tasks, client, state
-from toolbridge import MCPError, MCPTimeoutError
+from toolbridge import MCPError, MCPTimeoutError, TransportError
 from toolbridge.mcp import Client
 from toolbridge.mcp.types import ElicitResult
+
+# Stands for a value of ten thousand brackets, which no encoder writes.
+DEEP = "deep"
 
 
 @pytest.mark.asyncio
@@ -88,3 +93,59 @@ async def test_one_round_asks_for_a_few_inputs():
             many = 64
             await one.call_tool("a")
     assert len(asked) == 64
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        ({"capabilities": 5}, MCPError, "its capabilities is 5, not an object"),
+        ({"serverInfo": ["x"]}, MCPError, "its serverInfo is .* not an object"),
+        ({"protocolVersion": "x" * 100_000}, MCPError, "the server speaks revision .x{100}…"),
+        ({"instructions": DEEP}, TransportError, "the answer to the handshake cannot be read"),
+    ],
+)
+async def test_an_answer_to_initialize_that_is_none_is_refused(answer, kind, words):
+    text = json.dumps({**INITIALIZE, **answer}).replace(json.dumps(DEEP), "[" * 9_999 + "]" * 9_999)
+
+    def initialize(exchange):
+        exchange.respond(200, f'{{"jsonrpc":"2.0","id":0,"result":{text}}}', "application/json")
+
+    with Server(initialize=initialize) as server, pytest.raises(kind, match=words) as failure:
+        async with Client(server.url, mode="legacy"):
+            pass
+    assert len(str(failure.value)) < 400
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_says_nothing_of_itself_is_a_server_all_the_same():
+    told = {"protocolVersion": INITIALIZE["protocolVersion"]}
+    with Server(initialize=lambda exchange: exchange.result(told)) as server:
+        async with Client(server.url, mode="legacy") as one:
+            assert one.server_info is None
+            assert one.server_capabilities == {}
+
+
+@pytest.mark.asyncio
+async def test_a_state_of_a_request_that_is_no_text_is_not_sent_back():
+    wish = {"resultType": "input_required", "requestState": {"a": 1}}
+    with modern(tools__call=lambda exchange: exchange.result(wish)) as server:
+        async with Client(server.url, mode=VERSION) as one:
+            with pytest.raises(MCPError, match=r"requestState \{.a.: 1\}; it is a text"):
+                await one.call_tool("a")
+    assert server.names() == ["tools/call"]
+
+
+@pytest.mark.asyncio
+async def test_what_a_server_says_instead_of_an_error_is_shown_in_part():
+    def call(exchange):
+        number = exchange.request.message["id"]
+        error = json.dumps(["x" * 100_000])
+        text = f'{{"jsonrpc":"2.0","id":{number},"error":{error}}}'
+        exchange.respond(200, text, "application/json")
+
+    with modern(tools__call=call) as server:
+        async with Client(server.url, mode=VERSION) as one:
+            with pytest.raises(MCPError, match="with an error that is not one") as failure:
+                await one.call_tool("a")
+    assert len(str(failure.value)) < 1_000

@@ -16,18 +16,22 @@ from toolbridge.mcp.client.sse import sse_client
 
 
 class EventServer(Server):
-    """Answers what is posted on the one stream that is open."""
+    """Answers what is posted on the stream that was opened last."""
 
     def __init__(self, endpoint="/messages/?session_id=s1", **script):
         super().__init__(GET=self.listen, **script)
         self.endpoint = endpoint
         self.stream: queue.Queue[str | None] = queue.Queue()
+        self.streams: list[queue.Queue[str | None]] = []
         self.url = f"{self.origin}/sse"
 
     def listen(self, exchange):
+        # The first is there before it is opened, for tests that speak first.
+        own = self.stream = queue.Queue() if self.streams else self.stream
+        self.streams.append(own)
         exchange.stream()
         exchange.write(f": hello\r\n\r\nevent: endpoint\r\ndata: {self.endpoint}\r\n\r\n")
-        while (text := self.stream.get(timeout=PATIENCE)) is not None:
+        while (text := own.get(timeout=PATIENCE)) is not None:
             if text == "wait":
                 exchange.wait_until_closed()
                 return
@@ -42,7 +46,8 @@ class EventServer(Server):
             self.stream.put(json.dumps(exchange.answer(value)))
 
     def __exit__(self, *failure):
-        self.stream.put(None)
+        for stream in self.streams:
+            stream.put(None)
         super().__exit__(*failure)
 
 
@@ -79,15 +84,20 @@ async def test_messages_go_to_the_endpoint_that_the_stream_names(form):
 
 
 @pytest.mark.asyncio
-async def test_the_end_of_the_stream_is_the_end_of_the_connection():
+async def test_the_end_of_the_stream_is_the_end_of_the_connection_and_there_is_another():
+    named = []
     with EventServer(tools__call=lambda exchange: exchange.respond(202)) as server:
-        async with session(server) as one:
+        async with session(server, on_session_created=named.append) as one:
             call = asyncio.ensure_future(one.call_tool("any"))
             await asyncio.to_thread(server.wait_for, "tools/call")
+            server.endpoint = "/messages/?session_id=s2"
             server.stream.put(None)
-            for pending in (call, one.send_ping()):
-                with pytest.raises(ConnectionClosedError, match="ended its event stream"):
-                    await pending
+            with pytest.raises(ConnectionClosedError, match="ended its event stream") as lost:
+                await call
+            assert lost.value.outcome_unknown
+            await one.send_ping()
+            assert named == ["s1", "s2"]
+        assert server.names().count("initialize") == 2
 
 
 @pytest.mark.asyncio

@@ -163,7 +163,7 @@ async def test_a_server_that_only_wants_to_be_polled_is_silent_after_the_read_ti
 
     with Server(tools__call=prime, GET=prime) as server:
         async with session(server, sse_read_timeout=2) as one:
-            with pytest.raises(TransportError, match="sent nothing for 2 s"):
+            with pytest.raises(ConnectionClosedError, match="sent nothing for 2 s"):
                 await one.call_tool("any")
 
 
@@ -176,8 +176,9 @@ async def test_a_broken_stream_is_not_taken_up_for_ever():
 
     with Server(tools__call=broken, GET=lambda exchange: exchange.respond(503)) as server:
         async with session(server) as one:
-            with pytest.raises(TransportError, match="ended the stream of tools/call"):
+            with pytest.raises(ConnectionClosedError, match="ended the stream of tools") as lost:
                 await one.call_tool("any")
+            assert lost.value.outcome_unknown
             assert await one.send_ping() is not None
 
 
@@ -216,15 +217,12 @@ REFUSALS = {
     "forbidden": (say(403, ""), 403, "403 Forbidden"),
     "broken server": (say(500, "<h1>oops</h1>", "text/html"), 500, "500 .*oops"),
     "page": (say(200, "<html>hi", "text/html"), 200, "text/html, neither JSON nor.*<html>hi"),
-    "accepted": (say(202, ""), None, "status 202.*did not answer"),
     "not json": (say(200, "nonsense", "application/json"), None, "nonsense"),
     "other answer": (
         say(200, '{"jsonrpc":"2.0","id":"other","result":{}}', "application/json"),
         None,
         "does not answer it",
     ),
-    "empty stream": (stream_nothing, None, "ended the stream of tools/call without an answer"),
-    "dropped": (drop, None, "the connection .* broke"),
     "elsewhere": (
         say(307, "", "text/plain", "Location: http://127.0.0.1:1/elsewhere?token=hidden"),
         307,
@@ -247,6 +245,30 @@ async def test_what_is_no_answer_is_an_error_of_its_caller_alone(case):
             assert (failure.value.data or {}).get("status") == status
             assert failure.value.status_code == status
             await one.send_ping()
+
+
+LOST = {
+    "accepted": (say(202, ""), "status 202.*did not answer"),
+    "empty stream": (stream_nothing, "ended the stream of tools/call without an answer"),
+    "dropped": (drop, "the connection .* broke"),
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("case", LOST)
+async def test_a_call_that_is_cut_off_has_an_unknown_outcome_and_the_session_goes_on(case):
+    action, words = LOST[case]
+    with Server(tools__call=action) as server:
+        server.url += "?key=hidden"
+        async with session(server, headers={"X-Key": "hidden"}) as one:
+            with pytest.raises(ConnectionClosedError, match=words) as failure:
+                await one.call_tool("any")
+            assert failure.value.outcome_unknown
+            assert server.origin in str(failure.value)
+            assert "hidden" not in str(failure.value)
+            await one.send_ping()
+        assert server.names().count("tools/call") == 1
+        assert server.names().count("initialize") == 1
 
 
 @pytest.mark.asyncio
@@ -299,21 +321,26 @@ async def test_a_refused_connection_names_the_origin_and_nothing_else():
 
 
 @pytest.mark.asyncio
-async def test_a_forgotten_session_fails_every_call_and_is_not_ended_again():
+async def test_a_forgotten_session_fails_what_it_was_doing_and_is_not_ended_again():
     def call(exchange):
         if exchange.request.message["params"]["name"] == "hold":
             exchange.wait_until_closed()
-        else:
+        elif exchange.request.headers["mcp-session-id"] == "forgotten":
+            server.session = "new"
             exchange.respond(404)
+        else:
+            exchange.result("done")
 
-    with Server(tools__call=call) as server:
+    with Server("forgotten", tools__call=call) as server:
         async with session(server) as one:
             held = asyncio.ensure_future(one.call_tool("hold"))
             await arrival(server, "tools/call")
-            for pending in (one.call_tool("any"), held, one.call_tool("later")):
-                with pytest.raises(ConnectionClosedError, match="no longer knows this session"):
-                    await pending
-        assert "DELETE" not in server.names()
+            assert (await one.call_tool("any")).content[0].text == "done"
+            with pytest.raises(ConnectionClosedError, match="no longer knows this session") as lost:
+                await held
+            assert lost.value.outcome_unknown
+        ended = [one.headers["mcp-session-id"] for one in server.seen if one.name == "DELETE"]
+        assert ended == ["new"]
 
 
 @pytest.mark.asyncio
@@ -340,7 +367,7 @@ async def test_a_call_that_is_given_up_drops_its_request():
 async def test_a_silent_answer_ends_after_the_read_timeout():
     with Server(tools__call=lambda exchange: exchange.wait_until_closed()) as server:
         async with session(server, sse_read_timeout=0.2) as one:
-            with pytest.raises(TransportError, match=r"sent nothing for 0.2 s"):
+            with pytest.raises(ConnectionClosedError, match=r"sent nothing for 0.2 s"):
                 await one.call_tool("any")
             await one.send_ping()
 

@@ -90,6 +90,10 @@ class MCPClient:
         self.auth_type = None if auth_type is None else str(getattr(auth_type, "value", auth_type))
         self.auth_header_name = auth_header_name
         self.timeout = read_seconds("timeout", timeout) or _default_timeout()
+        if stdio_config is not None and not hasattr(stdio_config, "items"):
+            raise type_error("stdio_config", "a dict with a command, or None", stdio_config)
+        if extra_headers is not None and not hasattr(extra_headers, "items"):
+            raise type_error("extra_headers", "a dict of str to str, or None", extra_headers)
         self.stdio_config = stdio_config
         self.extra_headers = extra_headers
         self.ssl_verify = ssl_verify

@@ -43,6 +43,10 @@ pub enum Mode {
     Legacy,
     /// One of [`MODERN_VERSIONS`], without a look at the server.
     Pinned(String),
+    /// The latest without a handshake that the server speaks.
+    Discover,
+    /// That of what the server said of itself earlier, an `InitializeResult` or a `DiscoverResult`.
+    Known(RawJson),
 }
 
 impl Mode {

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::era::{LATEST_LEGACY, LATEST_MODERN, Stamp};
+use super::rounds::shortened;
 use super::{Agreed, Client, Era, Found, LEGACY_VERSIONS, MODERN_VERSIONS, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
@@ -33,6 +35,8 @@ impl Client {
     pub async fn connect(&self, mode: &Mode) -> Result<RawJson> {
         match mode {
             Mode::Legacy => self.initialize().await,
+            Mode::Discover => self.discover().await,
+            Mode::Known(described) => self.adopt(described.clone()),
             Mode::Pinned(version) => {
                 let described = serde_json::json!({
                     "resultType": "complete",
@@ -295,11 +299,26 @@ fn discovered_versions(described: &RawJson) -> Option<Vec<String>> {
 fn initialized_version(described: &RawJson) -> Result<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Initialized {
+    struct Initialized<'a> {
         protocol_version: String,
+        #[serde(borrow, default)]
+        capabilities: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        server_info: Option<&'a RawValue>,
     }
-    let initialized: Initialized = serde_json::from_slice(described.as_bytes())
+    let initialized: Initialized<'_> = serde_json::from_slice(described.as_bytes())
         .map_err(|cause| unusable("initialize").with_source(cause))?;
+    for (name, told) in [
+        ("capabilities", initialized.capabilities),
+        ("serverInfo", initialized.server_info),
+    ] {
+        if let Some(told) = told.filter(|told| !told.get().starts_with('{')) {
+            return Err(refusal(format!(
+                "the server's answer to initialize is not one: its {name} is {}, not an object",
+                shortened(told.get())
+            )));
+        }
+    }
     Ok(initialized.protocol_version)
 }
 
@@ -317,14 +336,15 @@ fn unusable(what: &str) -> Error {
 fn unknown_version(version: &str) -> Error {
     let accepted = LEGACY_VERSIONS.join(", ");
     refusal(format!(
-        "the server speaks revision {version:?} of MCP; this session accepts {accepted}"
+        "the server speaks revision {:?} of MCP; this session accepts {accepted}",
+        shortened(version)
     ))
 }
 
 fn no_common_version(supported: &[String]) -> Error {
     refusal(format!(
         "the server speaks revisions {} of MCP; without a handshake this client speaks {}",
-        supported.join(", "),
+        shortened(&supported.join(", ")),
         MODERN_VERSIONS.join(", ")
     ))
 }

@@ -98,6 +98,15 @@ impl Client {
             rounds += 1;
             let wanted: InputRequired<'_> = serde_json::from_slice(answer.as_bytes())
                 .map_err(|cause| unreadable(method).with_source(cause))?;
+            if let Some(state) = wanted
+                .request_state
+                .filter(|state| !state.get().starts_with('"'))
+            {
+                return Err(refusal(format!(
+                    "the server wants input for {method} with the requestState {}; it is a text",
+                    shortened(state.get())
+                )));
+            }
             let responses = match wanted.input_requests {
                 Some(requests) => {
                     pause = FIRST_PAUSE;

@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use url::Url;
+
 use super::server::{Endurance, HttpKind, ServerConfig, Target};
 use super::{Loaded, StdioServerParameters};
 use crate::document::fields::{Fields, Lookup, Spelling};
 use crate::document::{Data, Node, Place};
-use crate::error::Result;
+use crate::error::{Result, nearest};
 use crate::mcp::HttpSettings;
 
+/// The keys that servers stand under.
+const SECTIONS: [&str; 3] = ["mcpServers", "servers", "mcp_servers"];
 /// Keys of clients that mean nothing here: what their windows show, and what they ask their user.
 const IGNORED: &[&str] = &[
     "alwaysAllow",
@@ -81,7 +85,12 @@ fn server(name: &str, mut fields: Fields<'_>, loaded: &mut Loaded) -> Result<()>
             // A slip of the pen in the key itself is the likeliest reason.
             let place = fields.place.clone();
             fields.finish(IGNORED)?;
-            return Err(place.error("has neither a command (stdio) nor a url (HTTP)"));
+            let hint = nearest(name, SECTIONS).map_or_else(String::new, |section| {
+                format!("; the key that servers stand under is {section:?}, not {name:?}")
+            });
+            return Err(place.error(&format!(
+                "has neither a command (stdio) nor a url (HTTP){hint}"
+            )));
         }
     };
     let limit = maximum_message_bytes(&mut fields)?;
@@ -197,8 +206,29 @@ pub(super) fn maximum_message_bytes(fields: &mut Fields<'_>) -> Result<usize> {
         .unwrap_or(StdioServerParameters::DEFAULT_MAXIMUM_MESSAGE_BYTES))
 }
 
+/// What no server can be named, started or reached with; a sentence part.
+fn wrong(server: &ServerConfig) -> Option<String> {
+    if server.name.trim().is_empty() {
+        return Some("has an empty name; its tools are told apart by it".to_owned());
+    }
+    match &server.target {
+        Target::Stdio(parameters) => parameters.wrong(),
+        Target::Http { settings, .. } => match Url::parse(&settings.url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https" | "http+unix") => None,
+            _ => Some(
+                "has a url that is no absolute http or https URL; give one such as \
+                 https://example.com/mcp"
+                    .to_owned(),
+            ),
+        },
+    }
+}
+
 /// What both forms of configuration take beside what they have from others.
 pub(super) fn common(fields: &mut Fields<'_>, server: &mut ServerConfig) -> Result<()> {
+    if let Some(wrong) = wrong(server) {
+        return Err(fields.place.error(&wrong));
+    }
     server.alias = fields.text(&["alias"])?;
     server.description = fields.text(&["description"])?;
     server.mode = fields.text(&["mode", "protocol_version", "protocolVersion"])?;

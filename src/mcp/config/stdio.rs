@@ -70,4 +70,32 @@ impl StdioServerParameters {
         }
         environment.into_iter().collect()
     }
+
+    /// What no process can be started with; a sentence part without the values, which may be secrets.
+    pub fn wrong(&self) -> Option<String> {
+        if self.command.trim().is_empty() {
+            return Some("has an empty command; it takes the name or path of an executable".into());
+        }
+        let holds_nul = |text: &str| text.contains('\0');
+        if holds_nul(&self.command) {
+            return Some(
+                "has a command with a NUL character, which no process can be given".into(),
+            );
+        }
+        if let Some(at) = self.args.iter().position(|one| holds_nul(one)) {
+            return Some(format!(
+                "has a NUL character in args[{at}], which no process can be given"
+            ));
+        }
+        self.env.iter().find_map(|(name, value)| {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Some(format!(
+                    "has a variable {name:?} in env; a name has at least one character, and no \"=\" \
+                     and no NUL"
+                ));
+            }
+            holds_nul(value)
+                .then(|| format!("has a NUL character in the value of {name:?} in env"))
+        })
+    }
 }

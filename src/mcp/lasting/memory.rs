@@ -85,10 +85,11 @@ impl Memory {
 
     /// Keeps what an answered request means for the connections to come.
     pub(super) fn answered(&self, method: &str, params: &Params) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match method {
-            "logging/setLevel" => kept.log_level.clone_from(&params.object),
+            "logging/setLevel" => kept().log_level.clone_from(&params.object),
             "resources/subscribe" => {
+                let mut kept = kept();
                 if let Some(uri) = uri_of(params)
                     && kept.subscriptions.len() < MAXIMUM_SUBSCRIPTIONS
                 {
@@ -97,7 +98,7 @@ impl Memory {
             }
             "resources/unsubscribe" => {
                 if let Some(uri) = uri_of(params) {
-                    kept.subscriptions.remove(&uri);
+                    kept().subscriptions.remove(&uri);
                 }
             }
             _ => {}

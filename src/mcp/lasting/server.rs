@@ -35,11 +35,7 @@ impl Reach for Server {
                 ..self.opening.clone()
             };
             let connected = connect(&self.target, &self.mode, &opening).await?;
-            let peer: Arc<dyn Peer> = Arc::new(Connected {
-                client: Arc::new(connected.client),
-                described: connected.described,
-            });
-            Ok(peer)
+            Ok(peer_of(Arc::new(connected.client)))
         }
         .boxed()
     }
@@ -56,9 +52,13 @@ impl Reach for Server {
     }
 }
 
+/// A client that has agreed with its server, as a connection.
+pub(in crate::mcp) fn peer_of(client: Arc<Client>) -> Arc<dyn Peer> {
+    Arc::new(Connected { client })
+}
+
 struct Connected {
     client: Arc<Client>,
-    described: RawJson,
 }
 
 impl Peer for Connected {
@@ -97,8 +97,13 @@ impl Peer for Connected {
         self.client.close().boxed()
     }
 
+    fn client(&self) -> Option<Arc<Client>> {
+        Some(Arc::clone(&self.client))
+    }
+
     fn described(&self) -> RawJson {
-        self.described.clone()
+        let agreed = self.client.agreed();
+        agreed.map_or_else(|| RawJson::trusted("{}"), |agreed| agreed.described.clone())
     }
 
     fn may_repeat(&self, tool: &str) -> bool {

@@ -47,7 +47,11 @@ enum Next {
 
 impl Supervisor {
     pub(super) async fn run(mut self) {
-        let mut next = Next::Connect;
+        let first = self.state.borrow().peer.clone();
+        let mut next = match first {
+            Some(peer) => self.watch(peer).await,
+            None => Next::Connect,
+        };
         loop {
             next = match next {
                 Next::Connect => self.connect().await,
@@ -59,7 +63,8 @@ impl Supervisor {
         let mut peer = None;
         self.state.send_modify(|state| {
             state.status = Status::Closed;
-            peer = state.peer.take();
+            // It is still asked what the server said of itself.
+            peer.clone_from(&state.peer);
         });
         if let Some(peer) = peer {
             peer.close().await;

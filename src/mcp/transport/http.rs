@@ -371,7 +371,7 @@ impl HttpClient {
             self.origin,
             limit.unwrap_or_default().as_secs_f64()
         );
-        Undelivered::lost(Loss::Broken, message)
+        Undelivered::lost(Loss::Silent, message)
     }
 
     fn unreachable(

@@ -207,15 +207,20 @@ impl Endpoint {
             && matches!(&outcome, Err(failure) if failure.status == Some(StatusCode::NOT_FOUND.as_u16()));
         if is_forgotten {
             let what = self.forgotten();
-            if let PostKind::Request { id, .. } = kind {
-                // What was refused itself was not carried out.
-                let loss = outcome.err().and_then(|failure| failure.loss);
-                let message = format!("{what}, so {name} has no answer");
-                let refused = Undelivered {
-                    kind: Some(ErrorKind::ConnectionClosed),
-                    ..Undelivered::lost(loss.unwrap_or(Loss::Unsent), message)
-                };
-                say(&heard, Said::Failed(id, refused)).await;
+            // What was refused itself was not carried out.
+            let loss = outcome.err().and_then(|failure| failure.loss);
+            let message = format!("{what}, so {name} has no answer");
+            let refused = Undelivered {
+                kind: Some(ErrorKind::ConnectionClosed),
+                ..Undelivered::lost(loss.unwrap_or(Loss::Unsent), message)
+            };
+            match kind {
+                PostKind::Request { id, .. } => say(&heard, Said::Failed(id, refused)).await,
+                PostKind::Notification { .. } => {
+                    // As below.
+                    let _ = delivered.send(Err(refused));
+                }
+                PostKind::Cancellation { .. } | PostKind::Answer => {}
             }
             say(&heard, Said::Ended(what)).await;
             return;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolbridge.exceptions import ConfigurationError
 from toolbridge.objects import Object
 
 TYPE_CHECKING = False
@@ -10,6 +11,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from toolbridge.mcp import types
+
+
+# Longer than any process lives.
+_MOST_SECONDS = 10**12
+_SCHEMES = frozenset({"http", "https", "http+unix"})
+_LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
 def type_error(name: str, accepted: str, found: object) -> TypeError:
@@ -46,7 +53,8 @@ def read_seconds(name: str, value: timedelta | float | None) -> float | None:
     if not 0 < seconds < float("inf"):
         message = f"{name} is {seconds}; it takes a positive number of seconds"
         raise ValueError(message)
-    return float(seconds)
+    # An int may be larger than any float.
+    return float(min(seconds, _MOST_SECONDS))
 
 
 def stream_error(name: str, found: object) -> TypeError:
@@ -64,6 +72,49 @@ def check_str(name: str, value: object) -> None:
     """Take a str."""
     if not isinstance(value, str):
         raise type_error(name, "a str", value)
+
+
+def check_plain(name: str, value: str) -> None:
+    """Take a text that a process can be given; its value, which may be a secret, is not shown."""
+    if "\0" in value:
+        message = f"{name} holds a NUL character, which no process can be given"
+        raise ValueError(message)
+    check_unicode(name, value)
+
+
+def check_unicode(name: str, value: str) -> None:
+    """Take a text that can be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        message = f"{name} holds a lone surrogate and cannot be written as UTF-8"
+        raise ValueError(message) from None
+
+
+def check_log_level(name: str, value: object) -> None:
+    """Take one of the levels of the protocol."""
+    check_str(name, value)
+    if value not in _LOG_LEVELS:
+        message = f"{name} is {value!r}; it takes {', '.join(map(repr, _LOG_LEVELS))}"
+        raise ConfigurationError(message)
+
+
+def check_url(name: str, url: str) -> None:
+    """Take an http or https URL. What is shown of another is its beginning: no path, no key."""
+    scheme, separator, _ = url.strip().partition("://")
+    if separator and scheme.lower() in _SCHEMES:
+        return
+    if not url.strip():
+        found, hint = "is empty", "https://example.com/mcp"
+    elif separator:
+        found, hint = f"has the scheme {scheme[:40]!r}", "https://example.com/mcp"
+    else:
+        host = scheme.partition("/")[0].rpartition("@")[2][:80]
+        found = f"begins with {host!r} and has no scheme"
+        is_local = host.partition(":")[0] in {"localhost", "127.0.0.1"}
+        hint = f"{'http' if is_local else 'https'}://{host}/…"
+    message = f"{name} {found}; it takes an http or https URL, such as {hint}"
+    raise ConfigurationError(message)
 
 
 def check_bool(name: str, value: object) -> bool:

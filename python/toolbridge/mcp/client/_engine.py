@@ -7,12 +7,12 @@ from contextlib import suppress
 from weakref import ref
 
 from toolbridge import _toolbridge
-from toolbridge.exceptions import ConnectionClosedError, MCPError
+from toolbridge.exceptions import MCPError
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
     check_bool,
+    check_log_level,
     check_object,
-    check_str,
     read_seconds,
     type_error,
 )
@@ -24,33 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
-    from typing import Any, Protocol
-
-    class _Native(Protocol):
-        """What an engine under a session does."""
-
-        def request(
-            self,
-            method: str,
-            params: object | None,
-            meta: object | None,
-            timeout: float | None,
-            progress: Callable[[dict[str, Any], object], object] | None,
-            allow_input_required: bool = False,
-            cache: str = "use",
-            hands_out_task: bool = False,
-            task_timeout: float | None = None,
-        ) -> asyncio.Future[Any]:
-            """Send a request."""
-            ...
-
-        def notify(self, method: str, params: object | None) -> asyncio.Future[None]:
-            """Send a notification."""
-            ...
-
-        def close(self) -> asyncio.Future[None] | None:
-            """End the session."""
-            ...
+    from typing import Any
 
 
 _INTERNAL_ERROR = -32603
@@ -116,7 +90,7 @@ class Engine(Verbs):
             if described is not None:
                 check_object(name, described)
         if log_level is not None:
-            check_str("log_level", log_level)
+            check_log_level("log_level", log_level)
         rounds = input_required_max_rounds
         if isinstance(rounds, bool) or not isinstance(rounds, int):
             raise type_error("input_required_max_rounds", "an int", rounds)
@@ -137,7 +111,7 @@ class Engine(Verbs):
         self._validate_output = check_bool("validate_output", validate_output)
         self._cache = cache
         self._patience = _DEFAULT_DISCOVER_TIMEOUT if patience is None else patience
-        self._session: _Native | None = None
+        self._session: _toolbridge.Session | None = None
         self._callbacks: CallbackQueue | None = None
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -181,7 +155,7 @@ class Engine(Verbs):
 
     # Requests and notifications.
 
-    def _native(self) -> _Native:
+    def _native(self) -> _toolbridge.Session:
         if self._session is None:
             message = f"the session has not been entered; use: async with {type(self).__name__}(…)"
             raise RuntimeError(message)
@@ -204,15 +178,12 @@ class Engine(Verbs):
         )
         if progress_callback is not None and not callable(progress_callback):
             raise type_error("progress_callback", "a function or None", progress_callback)
-        session = self._session or self._native()
-        try:
-            answer = await self._asked(
-                progress_callback, method, params, meta, seconds, allow_input_required, how
+        if progress_callback is None:
+            answer = await self._native().request(
+                method, params, meta, seconds, None, allow_input_required, **(how or {})
             )
-        except ConnectionClosedError as failure:
-            if failure.outcome_unknown or not await self._renewed(session):
-                raise
-            answer = await self._asked(
+        else:
+            answer = await self._request_with_progress(
                 progress_callback, method, params, meta, seconds, allow_input_required, how
             )
         callbacks = self._callbacks
@@ -223,28 +194,6 @@ class Engine(Verbs):
             message = f"the server answered {method} with {found}, not with an object"
             raise MCPError(code=_INTERNAL_ERROR, message=message)
         return answer
-
-    async def _renewed(self, session: _Native) -> bool:  # noqa: ARG002 - for subclasses
-        """Replace a connection that its server has forgotten; tell whether there is a new one."""
-        return False
-
-    async def _asked(
-        self,
-        callback: Callable[..., Any] | None,
-        method: str,
-        params: dict[str, Any] | None,
-        meta: dict[str, Any] | None,
-        seconds: float | None,
-        allow_input_required: bool,
-        how: Mapping[str, Any] | None,
-    ) -> object:
-        if callback is not None:
-            return await self._request_with_progress(
-                callback, method, params, meta, seconds, allow_input_required, how
-            )
-        return await self._native().request(
-            method, params, meta, seconds, None, allow_input_required, **(how or {})
-        )
 
     async def _request_with_progress(
         self,

@@ -5,7 +5,13 @@ from __future__ import annotations
 import sys
 
 from toolbridge import _toolbridge
-from toolbridge.mcp.client._arguments import read_seconds, type_error
+from toolbridge.mcp.client._arguments import (
+    check_plain,
+    check_unicode,
+    check_url,
+    read_seconds,
+    type_error,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +65,8 @@ class HttpArguments:
         for name, value in (headers or {}).items():
             if not isinstance(name, str) or not isinstance(value, str):
                 raise type_error("headers", "a dict of str to str, or None", value)
+            check_unicode("headers: a name", name)
+            check_unicode(f"headers: the value of {name}", value)
         if not isinstance(verify, (bool, str)) and not hasattr(verify, "__fspath__"):
             raise type_error("verify", "a bool or the path of a PEM file", verify)
         for argument, path, accepted in (
@@ -67,6 +75,8 @@ class HttpArguments:
         ):
             if path is not None and not isinstance(path, str) and not hasattr(path, "__fspath__"):
                 raise type_error(argument, accepted, path)
+            if isinstance(path, str):
+                check_plain(argument, path)
         if proxy is not None and isinstance(proxy, (bytes, bool, int, float, list, dict)):
             raise type_error("proxy", "a str, a URL object or None", proxy)
         name, size = maximum
@@ -77,6 +87,8 @@ class HttpArguments:
             raise ValueError(message)
         self._provider: Provider | None = None
         self.url = str(url)
+        if url != "":
+            check_url("url", self.url)
         self.headers = list((headers or {}).items())
         self.timeout = read_seconds("timeout", timeout)
         self.read_timeout = read_seconds("sse_read_timeout", sse_read_timeout)
@@ -98,6 +110,12 @@ class HttpArguments:
             if isinstance(auth, Provider):
                 self._provider = auth
                 return
+        for text in (auth,) if isinstance(auth, str) else auth if isinstance(auth, tuple) else ():
+            if isinstance(text, str):
+                check_unicode(name, text)
+        if auth == "":
+            message = f"{name} is empty; it takes a bearer token, or None for no authorization"
+            raise ValueError(message)
         if isinstance(auth, str):
             value = f"Bearer {auth}"
         elif isinstance(auth, tuple) and [type(one) for one in auth] == [str, str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from toolbridge import _toolbridge
 
 
@@ -15,13 +13,8 @@ class TransportStream:
     It has no methods: it is handed to ``ClientSession``.
     """
 
-    __slots__ = ("_connection", "_reopen")
+    __slots__ = ("_connection",)
 
-    def __init__(
-        self,
-        connection: _toolbridge.Connection,
-        reopen: Callable[[], Awaitable[_toolbridge.Connection]] | None = None,
-    ) -> None:
-        """Wrap the native connection; `reopen` gives another one to the same server."""
+    def __init__(self, connection: _toolbridge.Connection) -> None:
+        """Wrap the native connection."""
         self._connection = connection
-        self._reopen = reopen

@@ -11,6 +11,7 @@ from typing import overload
 
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
+    check_log_level,
     check_number,
     check_object,
     check_str,
@@ -422,8 +423,11 @@ class Verbs:
         """Ask for log lines of this level and above: ``"debug"``, ``"info"``, … ``"emergency"``.
 
         In revision 2026-07-28 nothing is sent now: the level goes with each request that follows.
+
+        Raises:
+            ConfigurationError: ``level`` is no level of the protocol.
         """
-        check_str("level", level)
+        check_log_level("level", level)
         params = {"level": level}
         return types.EmptyResult._wrap(await self._request("logging/setLevel", params, meta=meta))
 
@@ -437,7 +441,7 @@ class Verbs:
         message: str | None = None,
     ) -> None:
         """Report the progress of a request of the server; revision 2026-07-28 has none of those."""
-        if not isinstance(progress_token, (str, int)):
+        if isinstance(progress_token, bool) or not isinstance(progress_token, (str, int)):
             raise type_error("progress_token", "a str or an int", progress_token)
         check_number("progress", progress)
         if total is not None:

@@ -11,6 +11,7 @@ from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
     check_bool,
     check_object,
+    check_url,
     stream_error,
     type_error,
 )
@@ -174,8 +175,6 @@ class Client(Verbs):
                 await self._enter_url()
             else:
                 await self._enter_transport(self._mode)
-            if self._prior_discover is not None and self._mode not in {"auto", "legacy"}:
-                self._made.adopt(self._prior_discover)
         except ConnectionClosedError:
             if not self._is_stdio or self._mode != "auto":
                 raise
@@ -196,8 +195,12 @@ class Client(Verbs):
     async def _enter_url(self) -> None:
         arguments = await self._transport._prepare()
         await self._made._connect_http(
-            arguments, self._mode, terminate_on_close=self._terminate_on_close
+            arguments, self._mode, self._known(), terminate_on_close=self._terminate_on_close
         )
+
+    def _known(self) -> types.DiscoverResult | None:
+        """What is known of the server without asking it."""
+        return None if self._mode in {"auto", "legacy"} else self._prior_discover
 
     async def _enter_transport(self, mode: str) -> None:
         streams = await self._transport.__aenter__()
@@ -208,7 +211,11 @@ class Client(Verbs):
             if not isinstance(stream, TransportStream):
                 raise stream_error(name, stream)
         self._made._start(streams[0]._connection)
-        await self._made._connect(mode)
+        known = self._known()
+        if known is None:
+            await self._made._connect(mode)
+        else:
+            self._made.adopt(known)
 
     async def __aexit__(
         self,
@@ -348,6 +355,7 @@ _HTTP_DEFAULTS = {
 def _transport(server: Any, http: dict[str, Any]) -> Any:
     """Make the context manager of the transport."""
     if _is_url(server):
+        check_url("server", str(server))
         from toolbridge.mcp.client.streamable_http import streamable_http_client
 
         given = {name: value for name, value in http.items() if value is not None}

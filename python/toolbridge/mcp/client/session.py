@@ -6,8 +6,6 @@ official SDK's ``ClientSession``, of both its majors.
 
 from __future__ import annotations
 
-from functools import partial
-
 from toolbridge import _toolbridge
 from toolbridge.mcp import types
 from toolbridge.mcp.client._arguments import (
@@ -22,8 +20,7 @@ from toolbridge.mcp.client._streams import TransportStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
     from typing import Any, Self
@@ -107,16 +104,12 @@ class ClientSession(Engine):
             raise ValueError(message)
         self._forget()
         self._connection: _toolbridge.Connection | None = read_stream._connection
-        if read_stream._reopen is not None:
-            self._reopen = partial(self._restart, read_stream._reopen)
-
-    _reopen: Callable[[], Awaitable[None]] | None
 
     def _forget(self) -> None:
         self._connection = None
-        self._reopen = None
-        self._renewing: asyncio.Lock | None = None
-        self._client: _toolbridge.Session | None = None
+        self._session = None
+        self._renewals = 0
+        self._version: str | None = None
         self._initialize_result: types.InitializeResult | None = None
         self._discover_result: types.DiscoverResult | None = None
 
@@ -131,7 +124,7 @@ class ClientSession(Engine):
     def _start(self, connection: _toolbridge.Connection) -> None:
         """Take an open connection; nothing is sent yet."""
         self._callbacks = CallbackQueue()
-        self._session = self._client = _toolbridge.Session(
+        self._session = _toolbridge.Session(
             connection,
             self._on_notification,
             self._on_garbage,
@@ -140,64 +133,48 @@ class ClientSession(Engine):
         )
 
     async def _connect_http(
-        self, arguments: HttpArguments, mode: str, *, terminate_on_close: bool
+        self,
+        arguments: HttpArguments,
+        mode: str,
+        known: types.DiscoverResult | None,
+        *,
+        terminate_on_close: bool,
     ) -> None:
         """Open whichever HTTP transport the server speaks, and run the lifecycle."""
         self._callbacks = CallbackQueue()
-        self._client, described = await _toolbridge.connect_http(
+        self._session, described = await _toolbridge.connect_http(
             arguments,
             terminate_on_close,
             mode,
+            None if known is None else _plain(known),
             self._setup(),
             self._on_notification,
             self._on_garbage,
             self._on_request,
         )
-        self._session = self._client
         self._describe(described)
-        self._reopen = partial(
-            self._connect_http, arguments, "legacy", terminate_on_close=terminate_on_close
-        )
 
     async def _connect(self, mode: str) -> None:
         """Run the lifecycle."""
-        self._describe(await self._engine().connect(mode))
-
-    async def _restart(self, reopen: Callable[[], Awaitable[_toolbridge.Connection]]) -> None:
-        """Go on over another connection of the transport."""
-        self._start(await reopen())
-        await self._connect("legacy")
-
-    async def _renewed(self, session: object) -> bool:
-        """Replace a connection that its server has forgotten, and agree with the server anew.
-
-        Subscriptions and the log level are those of a new session.
-        """
-        import asyncio
-
-        if self._reopen is None or self._initialize_result is None:
-            return False
-        self._renewing = self._renewing or asyncio.Lock()
-        async with self._renewing:
-            if self._session is session and self._client is not None:
-                closing = self._client.close()
-                if closing is not None:
-                    await closing
-                await self._reopen()
-        return True
-
-    def _engine(self) -> _toolbridge.Session:
-        self._native()
-        assert self._client is not None  # noqa: S101 - set with the session
-        return self._client
+        self._describe(await self._native().connect(mode))
 
     def _describe(self, described: dict[str, Any]) -> None:
         """Keep what the server said of itself."""
+        session = self._native()
+        self._renewals, self._version = session.renewals(), session.version()
         self._initialize_result = self._discover_result = None
         if "supportedVersions" in described:
             self._discover_result = types.DiscoverResult._wrap(described)
         else:
             self._initialize_result = types.InitializeResult._wrap(described)
+
+    def _follow(self) -> None:
+        """Keep what the server said of itself on the connection that is in force by now."""
+        session = self._session
+        if session is not None and session.renewals() != self._renewals:
+            described = session.described()
+            if described is not None:
+                self._describe(described)
 
     async def __aenter__(self) -> Self:
         """Start the session; nothing is sent yet."""
@@ -255,44 +232,47 @@ class ClientSession(Engine):
             MCPError: It names no revision that this client speaks.
         """
         check_object("result", result)
-        dump = getattr(result, "model_dump", None)
-        described = dict(result) if dump is None else dump(by_alias=True, exclude_none=True)
-        self._engine().adopt(described)
+        described = _plain(result)
+        self._native().adopt(described)
         self._describe(described)
 
     @property
     def initialize_result(self) -> types.InitializeResult | None:
         """What `initialize` gave; None before it, and after `discover`."""
+        self._follow()
         return self._initialize_result
 
     @property
     def discover_result(self) -> types.DiscoverResult | None:
         """What `discover` gave; None before it, and after `initialize`."""
+        self._follow()
         return self._discover_result
 
     @property
     def server_info(self) -> types.Implementation | None:
         """The server's name and version; None before the lifecycle, or if it did not say."""
-        if self._initialize_result is not None:
-            return self._initialize_result.server_info
+        result = self.initialize_result
+        if result is not None:
+            return result.server_info if "serverInfo" in result else None
         return None if self._discover_result is None else self._discover_result.server_info
 
     @property
     def server_capabilities(self) -> types.ServerCapabilities | None:
         """What the server can do; None before the lifecycle."""
-        result = self._initialize_result or self._discover_result
-        return None if result is None else result.capabilities
+        result = self.initialize_result or self._discover_result
+        return result.capabilities if result is not None and "capabilities" in result else None
 
     @property
     def instructions(self) -> str | None:
         """How the server wants to be used; None before the lifecycle or if it did not say."""
-        result = self._initialize_result or self._discover_result
+        result = self.initialize_result or self._discover_result
         return None if result is None else result.instructions
 
     @property
     def protocol_version(self) -> str | None:
         """The revision of MCP that was agreed on; None before the lifecycle."""
-        return None if self._client is None else self._client.version()
+        self._follow()
+        return self._version
 
     def get_server_capabilities(self) -> types.ServerCapabilities | None:
         """Return what the server can do; None before the lifecycle."""
@@ -385,10 +365,19 @@ class ClientSession(Engine):
         from toolbridge.mcp.client.subscriptions import Listening
 
         return Listening(
-            self._engine(),
+            self._native(),
             self._timeout,
             tools_list_changed,
             prompts_list_changed,
             resources_list_changed,
             resource_subscriptions,
         )
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    """Give what a server said of itself as the dict that it was."""
+    dump = getattr(result, "model_dump", None)
+    described: dict[str, Any] = (
+        dict(result) if dump is None else dump(by_alias=True, exclude_none=True)
+    )
+    return described

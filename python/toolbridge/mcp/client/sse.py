@@ -100,7 +100,7 @@ class sse_client(HttpTransport):  # noqa: N801 - the official name of this conte
     async def __aenter__(self) -> tuple[TransportStream, TransportStream]:
         """Open the event stream."""
         arguments = await self._prepare()
-        self._connection = await _toolbridge.open_sse(arguments)
+        self._connection = await _toolbridge.open_sse(arguments, self._on_session_created)
         session_id = self._connection.session_id()
         if self._on_session_created is not None and session_id is not None:
             self._on_session_created(session_id)

@@ -7,7 +7,7 @@ process itself is the native module's; this file holds the signatures.
 from __future__ import annotations
 
 from toolbridge import _toolbridge
-from toolbridge.mcp.client._arguments import type_error
+from toolbridge.mcp.client._arguments import check_plain, type_error
 from toolbridge.mcp.client._streams import TransportStream
 
 TYPE_CHECKING = False
@@ -52,7 +52,8 @@ class StdioServerParameters:
 
     Raises:
         TypeError: An argument has a type that it does not take; the message names it.
-        ValueError: ``encoding`` is not UTF-8, or ``command`` is empty.
+        ValueError: ``encoding`` is not UTF-8, ``command`` is empty, or a text holds what no process
+            can be given (a NUL, a name with ``=`` in ``env``).
     """
 
     __slots__ = ("args", "command", "cwd", "encoding", "encoding_error_handler", "env")
@@ -76,7 +77,7 @@ class StdioServerParameters:
         """See the class."""
         if not isinstance(command, str):
             raise type_error("command", "a str", command)
-        if not command:
+        if not command.strip():
             message = "command is empty; it takes the name or path of the server's executable"
             raise ValueError(message)
         if not isinstance(args, (list, tuple)) or not all(isinstance(one, str) for one in args):
@@ -97,6 +98,20 @@ class StdioServerParameters:
         if encoding.lower().replace("_", "-") not in {"utf-8", "utf8"}:
             message = f"encoding is {encoding!r}; MCP messages are UTF-8, so it takes 'utf-8'"
             raise ValueError(message)
+        check_plain("command", command)
+        for at, argument in enumerate(args):
+            check_plain(f"args[{at}]", argument)
+        for name, value in (env or {}).items():
+            if not name or "=" in name:
+                message = f"env has a variable {name!r}; a name is not empty and holds no '='"
+                raise ValueError(message)
+            check_plain(f"env: the name {name!r}", name)
+            check_plain(f"env: the value of {name!r}", value)
+        if isinstance(cwd, str):
+            if not cwd:
+                message = "cwd is empty; it takes the path of a folder, or None"
+                raise ValueError(message)
+            check_plain("cwd", cwd)
         self.command = command
         self.args = list(args)
         self.env = None if env is None else dict(env)

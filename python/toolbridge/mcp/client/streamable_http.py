@@ -44,13 +44,9 @@ class _StreamableHttp(HttpTransport):
         self._terminate_on_close = check_bool("terminate_on_close", terminate_on_close)
 
     async def _open(self) -> _toolbridge.Connection:
-        await self._prepare()
-        return await self._reopen()
-
-    async def _reopen(self) -> _toolbridge.Connection:
-        """Open a connection to the same server; the one before is not closed."""
+        arguments = await self._prepare()
         self._connection = await _toolbridge.open_streamable_http(
-            self._arguments, self._terminate_on_close
+            arguments, self._terminate_on_close
         )
         return self._connection
 
@@ -134,7 +130,7 @@ class streamablehttp_client(_StreamableHttp):  # noqa: N801 - the official name
     ) -> tuple[TransportStream, TransportStream, Callable[[], str | None]]:
         """Prepare the connection; nothing is sent before the session's first request."""
         opened = await self._open()
-        read, write = TransportStream(opened, self._reopen), TransportStream(opened)
+        read, write = TransportStream(opened), TransportStream(opened)
         return read, write, self._session_id
 
 
@@ -209,4 +205,4 @@ class streamable_http_client(_StreamableHttp):  # noqa: N801 - the official name
     async def __aenter__(self) -> tuple[TransportStream, TransportStream]:
         """Prepare the connection; nothing is sent before the session's first request."""
         opened = await self._open()
-        return TransportStream(opened, self._reopen), TransportStream(opened)
+        return TransportStream(opened), TransportStream(opened)

@@ -118,7 +118,7 @@ class TaskHandle:
                 if status_callback is not None:
                     status_callback(self)
 
-            engine = self._session._engine()
+            engine = self._session._native()
             answer = await engine.finish_task(self._tool, self._state, self._timeout, listener)
             self._answer = types.CallToolResult._wrap(answer)
         return self._answer

@@ -119,6 +119,10 @@ class AuthorizationCodeResult(_Value):
     error_description: str | None
 
 
+def _is_no_uri(value: object) -> bool:
+    return value is None or isinstance(value, (bytes, bool, int, float, list, dict))
+
+
 class _ClientFields(_Value):
     """What a client and its registration have in common (RFC 7591)."""
 
@@ -143,6 +147,13 @@ class _ClientFields(_Value):
 
     def __init__(self, **fields: Any) -> None:
         if fields.get("redirect_uris") is not None:
+            given = fields["redirect_uris"]
+            if not isinstance(given, (list, tuple)) or any(map(_is_no_uri, given)):
+                found = type(given).__name__
+                if isinstance(given, (list, tuple)):
+                    found += " with " + ", ".join({type(one).__name__ for one in given})
+                message = f"redirect_uris takes a list of str or URL objects; found {found}"
+                raise TypeError(message)
             fields["redirect_uris"] = [str(one) for one in fields["redirect_uris"]]
         fields.setdefault("grant_types", ["authorization_code", "refresh_token"])
         fields.setdefault("response_types", ["code"])
@@ -158,9 +169,23 @@ class OAuthClientMetadata(_ClientFields):
             ``token_endpoint_auth_method`` (default: one that the server takes),
             ``application_type`` (default: by the first redirect URI) and whatever else the server
             knows.
+
+    Raises:
+        TypeError: ``redirect_uris`` is no list of texts.
+        ValueError: One of them is no absolute URI.
     """
 
     __slots__ = ()
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        for uri in self.redirect_uris or ():
+            if ":" not in uri:
+                message = (
+                    f"redirect_uris has {uri!r}, which is no absolute URI; give one such as "
+                    "http://127.0.0.1:8000/callback"
+                )
+                raise ValueError(message)
 
 
 class OAuthClientInformationFull(_ClientFields):

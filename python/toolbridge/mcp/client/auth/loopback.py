@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
+from toolbridge.mcp.client._arguments import check_str, type_error
 from toolbridge.mcp.client.auth.exceptions import OAuthFlowError
 from toolbridge.mcp.shared.auth import AuthorizationCodeResult
 
@@ -18,6 +19,8 @@ __all__ = ["LoopbackRedirect", "loopback_redirect", "visit"]
 
 _LONGEST_REQUEST = 16 << 10
 _VISIT_SECONDS = 30
+_LAST_PORT = 65535
+_NO_PATH = frozenset(" ?#")
 _PAGE = (
     "<!doctype html><meta charset=utf-8><title>{title}</title>"
     "<body style='font-family:sans-serif;margin:4em'><h1>{title}</h1><p>{text}</p>"
@@ -172,11 +175,27 @@ def loopback_redirect(
 
     Raises:
         OAuthFlowError: Another program has the port.
-        ValueError: ``path`` does not start with a slash.
+        TypeError: An argument has a type that it does not take.
+        ValueError: ``port`` is none, or ``path`` does not start with a slash.
     """
-    if not path.startswith("/"):
-        message = f"path is {path!r}; it starts with a slash"
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise type_error("port", "an int", port)
+    if not 0 <= port <= _LAST_PORT:
+        message = f"port is {port}; it takes 0 for a free one, or 1 to {_LAST_PORT}"
         raise ValueError(message)
+    check_str("path", path)
+    if (
+        not path.startswith("/")
+        or not path.isascii()
+        or not path.isprintable()
+        or _NO_PATH & {*path}
+    ):
+        message = (
+            f"path is {path!r}; it takes a slash and the rest of a path, without ? # or spaces"
+        )
+        raise ValueError(message)
+    if open_url is not None and not callable(open_url):
+        raise type_error("open_url", "a function or None", open_url)
     return LoopbackRedirect(port, path, open_url)
 
 

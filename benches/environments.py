@@ -20,6 +20,7 @@ REQUIREMENTS = {
     "mcp2": ["mcp==2.3.*"],
     "litellm": ["litellm<1.100", "openai", "aiohttp"],
     "litellm-mcp": ["litellm<1.100", "mcp==1.30.*"],
+    "litellm-proxy": ["litellm[proxy]<1.100"],
 }
 REPORTED = ("toolbridge", "mcp", "litellm", "openai", "aiohttp")
 
@@ -68,8 +69,11 @@ def versions(python: Path) -> dict[str, str]:
 
 
 def build_programs() -> Path:
-    """Builds the bench's servers and the rmcp client; returns the folder that holds them."""
-    print("building the servers (release)", flush=True)
+    """Builds the gateway, the bench's servers and its clients; returns the folder that holds them.
+
+    The gateway itself stands in the folder above.
+    """
+    print("building the gateway and the servers (release)", flush=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     subprocess.run(
         [
@@ -80,6 +84,8 @@ def build_programs() -> Path:
             "--release",
             "--no-default-features",
             "--examples",
+            "--bin",
+            "toolbridge",
         ],
         cwd=ROOT,
         check=True,

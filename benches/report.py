@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from rows import IMPORT_MEGABYTES, IMPORT_SECONDS, OURS, Row
+from rows import (
+    ADDED_SECONDS,
+    IMPORT_MEGABYTES,
+    IMPORT_SECONDS,
+    OURS,
+    REST_MEGABYTES,
+    START_SECONDS,
+    Row,
+)
 
 
 @dataclass(frozen=True)
@@ -74,42 +82,71 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
 
 
 def import_lines(seconds: dict[str, list[float]], megabytes: dict[str, list[float]]) -> list[Line]:
-    """The lines of the import rows, whose targets are limits and not ratios."""
-    lines = []
-    limits = (
-        ("`import`, the statement", seconds, IMPORT_SECONDS, 1e3, "ms"),
-        ("`import`, peak memory of the process", megabytes, IMPORT_MEGABYTES, 1, "MB"),
-    )
-    for work, samples, limit, scale, unit in limits:
-        medians = {name: median(values) for name, values in samples.items()}
-        if OURS not in medians:
-            continue
-        ours = f"{medians[OURS] * scale:.1f} {unit}"
-        lines.append(
-            Line(
-                work=work,
-                against=f"limit {limit * scale:.0f} {unit}",
-                ours=ours,
-                theirs="",
-                ratio=limit / medians[OURS],
-                target=1.0,
-                reached=medians[OURS] <= limit,
-            )
+    """The lines of the import rows."""
+    return [
+        *limit_lines("`import`, the statement", seconds, IMPORT_SECONDS, 1e3, "ms"),
+        *limit_lines("`import`, peak memory of the process", megabytes, IMPORT_MEGABYTES, 1, "MB"),
+    ]
+
+
+def gateway_lines(seconds: dict[str, list[float]], megabytes: dict[str, list[float]]) -> list[Line]:
+    """The lines of gateways that have nothing to do."""
+    return [
+        *limit_lines(
+            "gateway, from its start to its first answer", seconds, START_SECONDS, 1e3, "ms"
+        ),
+        *limit_lines("gateway, memory at rest", megabytes, REST_MEGABYTES, 1, "MB"),
+    ]
+
+
+def added_lines(samples: dict[str, list[float]], floor: str) -> list[Line]:
+    """What each gateway adds to the median of one request.
+
+    Args:
+        samples: Seconds by contender.
+        floor: The contender without a gateway.
+    """
+    medians = {name: median(values) for name, values in samples.items()}
+    direct = medians.pop(floor, None)
+    if direct is None:
+        return []
+    added = {name: [max(value - direct, 1e-9)] for name, value in medians.items()}
+    return limit_lines("gateway, added to one chat completion", added, ADDED_SECONDS, 1e6, "us")
+
+
+def limit_lines(
+    work: str, samples: dict[str, list[float]], limit: float, scale: float, unit: str
+) -> list[Line]:
+    """The lines of a row whose target is a limit and not a ratio."""
+    medians = {name: median(values) for name, values in samples.items()}
+    if OURS not in medians:
+        return []
+    ours = f"{medians[OURS] * scale:.1f} {unit}"
+    others = [
+        Line(
+            work=work,
+            against=name,
+            ours=ours,
+            theirs=f"{theirs * scale:.1f} {unit}",
+            ratio=theirs / medians[OURS],
+            target=None,
+            reached=None,
         )
-        lines += [
-            Line(
-                work=work,
-                against=name,
-                ours=ours,
-                theirs=f"{theirs * scale:.1f} {unit}",
-                ratio=theirs / medians[OURS],
-                target=None,
-                reached=None,
-            )
-            for name, theirs in medians.items()
-            if name != OURS
-        ]
-    return lines
+        for name, theirs in medians.items()
+        if name != OURS
+    ]
+    return [
+        Line(
+            work=work,
+            against=f"limit {limit * scale:.0f} {unit}",
+            ours=ours,
+            theirs="",
+            ratio=limit / medians[OURS],
+            target=1.0,
+            reached=medians[OURS] <= limit,
+        ),
+        *others,
+    ]
 
 
 def table(lines: list[Line]) -> str:

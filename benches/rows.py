@@ -8,6 +8,7 @@ OURS = "toolbridge"
 CHUNKS = 2_000
 AT_ONCE = 5_000
 HTTP_AT_ONCE = 500
+CHAT_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Group:
     Attributes:
         rows: The rows.
         contenders: The command of each, by the name in the table. The first word is an environment,
-            or a Rust program; `{stdio}`, `{http}` and `{url}` stand for the servers' command and addresses.
+            or a Rust program; `{stdio}`, `{http}` and `{url}` stand for the servers' command and addresses,
+            `{gateway:name}` for the chat completions of a gateway. Whose place nobody has takes no part.
     """
 
     rows: tuple[Row, ...]
@@ -185,6 +187,31 @@ GROUPS = (
     Group(
         rows=(
             Row(
+                key="gateway_one",
+                title="gateway, a chat completion, one at a time",
+                unit="us",
+                count=400,
+                quick=100,
+            ),
+            Row(
+                key="gateway_many",
+                title=f"gateway, chat completions, {CHAT_AT_ONCE} at once",
+                unit="per second",
+                count=3_200,
+                quick=640,
+                targets={"litellm[proxy]": 100.0, "nginx": 0.4},
+            ),
+        ),
+        contenders={
+            OURS: ("chat_load", "{gateway:toolbridge}"),
+            "litellm[proxy]": ("chat_load", "{gateway:litellm[proxy]}"),
+            "nginx": ("chat_load", "{gateway:nginx}"),
+            "direct": ("chat_load", "{gateway:direct}"),
+        },
+    ),
+    Group(
+        rows=(
+            Row(
                 key="wire",
                 title="1,000 tools, wire to OpenAI format",
                 unit="ms",
@@ -215,3 +242,8 @@ IMPORTS = {
 }
 IMPORT_SECONDS = 0.030
 IMPORT_MEGABYTES = 25.0
+
+# What a gateway may add to the median of one request, hold at rest, and take to start.
+ADDED_SECONDS = 120e-6
+REST_MEGABYTES = 35.0
+START_SECONDS = 0.3

@@ -14,10 +14,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import environments
+import gateways
 import report
 from rows import CHUNKS, GROUPS, IMPORTS, Group, Row
 
@@ -112,10 +114,23 @@ def main() -> None:
     ):
         places = {"{stdio}": str(programs / "stdio_server"), "{url}": url, "{http}": http}
         for group in chosen(GROUPS, options.only):
-            measured = measure_group(group, pythons, programs, places, rounds, quick=options.quick)
+            with contextlib.ExitStack() as stack:
+                if is_of_gateways(group):
+                    started = start_gateways(stack, url, pythons, programs)
+                    places |= {f"{{gateway:{name}}}": one.url for name, one in started.items()}
+                    places[f"{{gateway:{gateways.DIRECT}}}"] = f"{url}/chat/completions"
+                    seconds = {name: [one.seconds] for name, one in started.items()}
+                    megabytes = {name: [one.megabytes] for name, one in started.items()}
+                    lines += report.gateway_lines(seconds, megabytes)
+                    samples |= {"gateway, start": seconds, "gateway, MB": megabytes}
+                measured = measure_group(
+                    group, pythons, programs, places, rounds, quick=options.quick
+                )
             for row in group.rows:
                 samples[row.key] = measured[row.key]
                 lines += report.row_lines(row, measured[row.key])
+                if row.key == "gateway_one":
+                    lines += report.added_lines(measured[row.key], gateways.DIRECT)
 
     print(f"\n{report.table(lines)}\n")
     missed = [line for line in lines if line.reached is False]
@@ -145,6 +160,23 @@ def chosen(groups: tuple[Group, ...], keys: list[str] | None) -> list[Group]:
         for group in groups
     ]
     return [group for group in kept if group.rows]
+
+
+def is_of_gateways(group: Group) -> bool:
+    """Whether its contenders are gateways."""
+    return any(
+        word.startswith("{gateway:") for words in group.contenders.values() for word in words
+    )
+
+
+def start_gateways(
+    stack: contextlib.ExitStack, url: str, pythons: dict[str, Path], programs: Path
+) -> dict[str, gateways.Started]:
+    """Starts every gateway in front of the endpoint."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    binary = programs.parent / "toolbridge"
+    litellm = pythons["litellm-proxy"]
+    return stack.enter_context(gateways.running(url, binary, litellm, folder, ambient()))
 
 
 def measure_imports(
@@ -185,6 +217,9 @@ def measure_group(
         contenders = []
         for name, (program, *arguments) in group.contenders.items():
             given = [places.get(argument, argument) for argument in arguments]
+            if any(argument.startswith("{") for argument in given):
+                print(f"{name} is not installed and takes no part", flush=True)
+                continue
             if program in pythons:
                 command = [str(pythons[program]), str(HERE / "peers" / given[0]), *given[1:]]
             else:

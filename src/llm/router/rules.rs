@@ -268,3 +268,228 @@ pub(super) fn fallbacks<'a>(
         named => named,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::llm::model_id::ModelId;
+    use crate::llm::provider::{Endpoint, Settings};
+    use crate::llm::router::settings::Fallbacks;
+
+    fn deployment() -> Deployment {
+        let settings = Settings {
+            api_base: Some("http://127.0.0.1:9/v1".to_owned()),
+            ..Settings::default()
+        };
+        let model = ModelId::resolve("custom_openai/m", None, true).unwrap();
+        let endpoint = Endpoint::resolve(&model, &settings, &|_| None).unwrap();
+        Deployment::new("m", model, endpoint)
+    }
+
+    fn failure(kind: ErrorKind) -> Failure {
+        Failure::from(&Error::new(kind, "x"))
+    }
+
+    fn counts(successes: u64, failures: u64) -> Failures {
+        Failures {
+            successes,
+            failures,
+            recent: u32::try_from(failures).unwrap(),
+        }
+    }
+
+    /// Whether one failure, the only one, leaves the deployment alone: with others beside it, and
+    /// without.
+    fn cools_at_once(kind: ErrorKind) -> [bool; 2] {
+        let settings = RouterSettings::default();
+        [false, true].map(|is_alone| {
+            let counts = counts(0, 1);
+            cooldown(&settings, &deployment(), failure(kind), counts, is_alone).is_some()
+        })
+    }
+
+    #[test]
+    fn each_status_has_its_rule_of_cooldown() {
+        for kind in [ErrorKind::Authentication, ErrorKind::NotFound] {
+            assert_eq!(cools_at_once(kind), [true, true], "{kind:?}");
+        }
+        assert_eq!(cools_at_once(ErrorKind::RateLimit), [true, false]);
+        for kind in [
+            ErrorKind::InternalServer,
+            ErrorKind::Timeout,
+            ErrorKind::Connection,
+            ErrorKind::BadRequest,
+            ErrorKind::PermissionDenied,
+            ErrorKind::UnprocessableEntity,
+            ErrorKind::ContextWindowExceeded,
+        ] {
+            assert_eq!(cools_at_once(kind), [false, false], "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_failures_counts_from_five_requests_on() {
+        let cools = |successes, failures, is_alone| {
+            let counts = counts(successes, failures);
+            let failure = failure(ErrorKind::InternalServer);
+            let settings = RouterSettings::default();
+            cooldown(&settings, &deployment(), failure, counts, is_alone).is_some()
+        };
+        assert!(!cools(0, 4, false));
+        assert!(cools(2, 3, false) && !cools(3, 3, false));
+        assert!(!cools(0, 999, true) && cools(0, 1000, true) && !cools(1, 1000, true));
+    }
+
+    #[test]
+    fn the_time_is_the_deployments_then_the_providers_then_the_routers() {
+        let settings = RouterSettings::default();
+        let time = |own: Option<u64>, asked: Option<u64>| {
+            let mut deployment = deployment();
+            deployment.cooldown_time = own.map(Duration::from_secs);
+            let mut failure = failure(ErrorKind::RateLimit);
+            failure.retry_after = asked.map(Duration::from_secs);
+            let time = cooldown(&settings, &deployment, failure, counts(0, 1), false);
+            time.map(|time| time.as_secs())
+        };
+        assert_eq!(time(Some(7), Some(3)), Some(7));
+        assert_eq!(time(None, Some(3)), Some(3));
+        assert_eq!(time(None, Some(1_000_000)), Some(MAX_COOLDOWN.as_secs()));
+        assert_eq!(time(None, None), Some(5));
+        assert_eq!(time(Some(0), None), None);
+    }
+
+    #[test]
+    fn a_policy_of_allowed_fails_counts_its_own_kinds() {
+        let settings = RouterSettings {
+            allowed_fails: Some(1),
+            allowed_fails_policy: RetryPolicy {
+                bad_request: Some(2),
+                ..RetryPolicy::default()
+            },
+            ..RouterSettings::default()
+        };
+        let first = |kind| {
+            let cools = |failures| {
+                let failure = failure(kind);
+                cooldown(&settings, &deployment(), failure, counts(0, failures), true).is_some()
+            };
+            (1..10).find(|failures| cools(*failures))
+        };
+        assert_eq!(first(ErrorKind::BadRequest), Some(3));
+        assert_eq!(first(ErrorKind::InternalServer), Some(2));
+        assert_eq!(first(ErrorKind::PermissionDenied), None);
+    }
+
+    fn repeated(failure: Failure, all: usize, usable: usize) -> bool {
+        let settings = RouterSettings::default();
+        let group = Group {
+            name: "m",
+            all,
+            usable,
+        };
+        repeats(&settings, &deployment(), failure, group, None, 0)
+    }
+
+    #[test]
+    fn what_may_get_better_is_repeated_while_somebody_is_there() {
+        for kind in [
+            ErrorKind::RateLimit,
+            ErrorKind::Timeout,
+            ErrorKind::Connection,
+            ErrorKind::Conflict,
+            ErrorKind::ServiceUnavailable,
+        ] {
+            assert!(repeated(failure(kind), 1, 1), "{kind:?}");
+            assert!(!repeated(failure(kind), 2, 0), "{kind:?}");
+        }
+        for kind in [ErrorKind::BadRequest, ErrorKind::NotFound] {
+            assert!(!repeated(failure(kind), 2, 2), "{kind:?}");
+        }
+        // Another deployment has another key.
+        for kind in [ErrorKind::Authentication, ErrorKind::PermissionDenied] {
+            assert!(repeated(failure(kind), 2, 1) && !repeated(failure(kind), 1, 1));
+        }
+        let mut told = failure(ErrorKind::InternalServer);
+        told.should_retry = Some(false);
+        assert!(!repeated(told, 2, 2));
+    }
+
+    #[test]
+    fn the_number_is_the_policys_then_the_requests_then_the_deployments_then_the_routers() {
+        let group = Group {
+            name: "m",
+            all: 1,
+            usable: 1,
+        };
+        let failure = failure(ErrorKind::RateLimit);
+        let most = |policy, asked, own| {
+            let settings = RouterSettings {
+                num_retries: 1,
+                retry_policy: RetryPolicy {
+                    rate_limit: policy,
+                    ..RetryPolicy::default()
+                },
+                ..RouterSettings::default()
+            };
+            let mut deployment = deployment();
+            deployment.max_retries = own;
+            (0..9)
+                .find(|repeated| !repeats(&settings, &deployment, failure, group, asked, *repeated))
+        };
+        assert_eq!(most(Some(4), Some(3), Some(2)), Some(4));
+        assert_eq!(most(None, Some(3), Some(2)), Some(3));
+        assert_eq!(most(None, None, Some(2)), Some(2));
+        assert_eq!(most(None, None, None), Some(1));
+    }
+
+    #[test]
+    fn there_is_no_wait_where_another_can_take_it() {
+        let settings = RouterSettings {
+            retry_after: Duration::from_secs(1),
+            ..RouterSettings::default()
+        };
+        let wait = |all, usable, asked: Option<u64>| {
+            let mut failure = failure(ErrorKind::RateLimit);
+            failure.retry_after = asked.map(Duration::from_secs);
+            let group = Group {
+                name: "m",
+                all,
+                usable,
+            };
+            super::wait(&settings, failure, group, 0, 0.0).as_secs()
+        };
+        assert_eq!(wait(2, 1, Some(9)), 0);
+        assert_eq!(wait(1, 1, Some(9)), 9);
+        assert_eq!(wait(1, 1, None), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_way_meets_nobody_twice_and_ends(
+            links in proptest::collection::vec(("[a-d]|\\*", proptest::collection::vec("[a-f]", 0..4)), 0..6),
+            default_fallbacks in proptest::collection::vec("[a-f]", 0..3),
+            own in proptest::option::of(proptest::collection::vec("[a-f]", 0..3)),
+            max_fallbacks in 0_u32..6,
+        ) {
+            let settings = RouterSettings {
+                fallbacks: Fallbacks(links),
+                default_fallbacks,
+                max_fallbacks,
+                ..RouterSettings::default()
+            };
+            let mut detours = Detours::new(&settings, own.as_deref(), "a");
+            let mut met = vec!["a"];
+            while let Some(next) = detours.next(met[met.len() - 1], ErrorKind::InternalServer) {
+                prop_assert!(!met.contains(&next));
+                if let Some(own) = &own {
+                    prop_assert!(own.iter().any(|name| name == next));
+                }
+                met.push(next);
+                prop_assert!(met.len() <= 1 + usize::try_from(max_fallbacks).unwrap());
+            }
+            prop_assert_eq!(usize::try_from(detours.taken()).unwrap(), met.len() - 1);
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod log;
 mod serve;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -231,14 +232,12 @@ fn environment() -> Lookup<'static> {
     &|name| std::env::var(name).ok()
 }
 
-/// A line for whoever asked.
-#[expect(clippy::print_stdout, reason = "a command talks to its terminal")]
+/// A line for whoever asked, who may be gone already, as `head` is.
 fn say(line: &str) {
-    println!("{line}");
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// A line about what went wrong.
-#[expect(clippy::print_stderr, reason = "a command talks to its terminal")]
 fn complain(line: &str) {
-    eprintln!("{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

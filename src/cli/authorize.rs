@@ -102,7 +102,8 @@ pub(super) async fn authorize(asked: &Authorize) -> Result<()> {
     listening.abort();
     outcome?;
     say(&format!(
-        "toolbridge may use {:?}; its tokens are in {}",
+        "toolbridge may use {:?}; its tokens are in {}. A gateway that serves already looks there when \
+         it is called, or on SIGHUP",
         server.name,
         token_file.display()
     ));

@@ -187,7 +187,7 @@ impl Group {
     }
 
     /// Makes these the servers, in this order. Those that are described as before stay as they are,
-    /// with their connections; one that is not named any more, or is described otherwise, is closed as
+    /// with their connections, and those that were given up are tried again; one that is not named any more, or is described otherwise, is closed as
     /// soon as nothing that is in flight needs it. Must be called inside the runtime.
     ///
     /// # Errors
@@ -206,6 +206,7 @@ impl Group {
             }
             let kept = members.iter().find(|member| *member.config() == config);
             next.push(if let Some(member) = kept {
+                member.lasting().try_again();
                 Arc::clone(member)
             } else {
                 let opening = opening(&config);

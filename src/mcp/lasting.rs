@@ -298,6 +298,14 @@ impl Lasting {
         })
     }
 
+    /// Begins to connect anew where it was given up: what made it fail may be gone.
+    pub fn try_again(&self) {
+        if self.status() == Status::Failed {
+            // A full queue wakes it too.
+            let _ = self.orders.try_send(Order::Reconnect);
+        }
+    }
+
     /// Connects anew, whatever the status is, and waits for the outcome.
     ///
     /// # Errors

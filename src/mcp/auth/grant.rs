@@ -81,6 +81,7 @@ impl Inner {
         let key = key.as_deref();
         let mut form: Form = match &self.settings.grant {
             Grant::AuthorizationCode => {
+                self.callbacks.begin().await?;
                 let client = self.usable_client(found, client, scope.as_deref()).await?;
                 let form = self.ask_person(found, &client, scope, key).await?;
                 return self.tokens(found, Some(&client), form, key).await;

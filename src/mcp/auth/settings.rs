@@ -99,6 +99,11 @@ fn missing<'a, T>(what: &str) -> Pending<'a, T> {
 
 /// What is asked of the user.
 pub trait Callbacks: Send + Sync {
+    /// Told before anything is done that a person must agree to; an error says why nobody can.
+    fn begin(&self) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Takes the person to the authorization server.
     fn redirect(&self, _url: String) -> Pending<'_, ()> {
         missing("a redirect handler")

@@ -46,7 +46,7 @@ struct Unattended {
 }
 
 impl Callbacks for Unattended {
-    fn redirect(&self, _url: String) -> Pending<'_, ()> {
+    fn begin(&self) -> Pending<'_, ()> {
         let server = &self.server;
         let message = format!(
             "the MCP server {server:?} wants a person to agree: run `toolbridge authorize FILE \

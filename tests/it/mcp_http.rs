@@ -201,7 +201,7 @@ async fn a_call_that_the_server_took_and_never_answered_may_have_been_carried_ou
     let session = Session::start(Connection::StreamableHttp(connection), link);
     let error = call(&session, "hold").await.unwrap_err();
     assert!(error.message().contains("sent nothing for"), "{error}");
-    assert_eq!(error.context().loss, Some(Loss::Broken));
+    assert_eq!(error.context().loss, Some(Loss::Silent));
     session.close().await;
 }
 

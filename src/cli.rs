@@ -71,9 +71,10 @@ struct Serve {
     /// The configuration file, in the form of LiteLLM's config.yaml.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The address to listen on; another one than this machine's needs a key in the configuration.
-    #[arg(long, default_value = "127.0.0.1")]
-    host: String,
+    /// The address to listen on; another one than this machine's needs a key in the configuration
+    /// [default: `TOOLBRIDGE_HOST`, else 127.0.0.1]
+    #[arg(long)]
+    host: Option<String>,
     /// The port to listen on; 0 takes a free one.
     #[arg(long, default_value_t = 4000)]
     port: u16,

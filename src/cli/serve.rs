@@ -14,6 +14,9 @@ use crate::gateway::config::Config;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the processes of servers may take to end once nothing is waited for any more.
 const LAST_PATIENCE: Duration = Duration::from_millis(500);
+/// The variable that says where to listen if the command line does not: that of an image.
+const HOST_VARIABLE: &str = "TOOLBRIDGE_HOST";
+const HOST: &str = "127.0.0.1";
 /// The variable that LiteLLM reads where no file is named.
 const FILE_VARIABLE: &str = "CONFIG_FILE_PATH";
 
@@ -51,7 +54,9 @@ pub(super) async fn serve(serve: Serve, ignored: &[String], install: fn(Log)) ->
             return FAILED;
         }
     };
-    let gateway = match Gateway::start(config, &serve.host, serve.port).await {
+    let host = serve.host.or_else(|| environment()(HOST_VARIABLE));
+    let host = host.as_deref().unwrap_or(HOST);
+    let gateway = match Gateway::start(config, host, serve.port).await {
         Ok(gateway) => gateway,
         Err(failure) => {
             complain(&sentence(&failure));

@@ -56,6 +56,7 @@ fn command(arguments: &[&str]) -> Command {
         "TOOLBRIDGE_LOG",
         "LITELLM_LOG",
         "CONFIG_FILE_PATH",
+        "TOOLBRIDGE_HOST",
     ] {
         command.env_remove(name);
     }
@@ -84,7 +85,11 @@ impl Serving {
     async fn start(arguments: &[&str]) -> Self {
         let mut all = vec!["serve", "--port", "0"];
         all.extend_from_slice(arguments);
-        let mut child = tokio::process::Command::from(command(&all))
+        Self::of(command(&all)).await
+    }
+
+    async fn of(command: Command) -> Self {
+        let mut child = tokio::process::Command::from(command)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -197,6 +202,63 @@ fn a_gateway_that_everybody_can_reach_needs_a_key() {
         error.contains("the gateway does not listen on 0.0.0.0 without a key"),
         "{error}"
     );
+}
+
+/// What the image runs: the variables that it sets, and its program with its first arguments.
+fn image() -> (Vec<(&'static str, &'static str)>, Vec<String>) {
+    let lines = include_str!("../../Dockerfile").lines();
+    let variables = lines.clone().filter_map(|line| line.strip_prefix("ENV "));
+    let variables = variables.filter_map(|pair| pair.split_once('=')).collect();
+    let mut entry = lines.filter_map(|line| line.strip_prefix("ENTRYPOINT "));
+    (
+        variables,
+        serde_json::from_str(entry.next_back().unwrap()).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn the_image_serves_everybody_with_a_key_and_says_why_it_does_not_without() {
+    let file = File::new(MODELS);
+    let (variables, entry) = image();
+    let mut arguments: Vec<&str> = entry[1..].iter().map(String::as_str).collect();
+    // As on LiteLLM's page, but for the port.
+    arguments.extend(["--config", file.name(), "--port", "0", "--detailed_debug"]);
+    let mut keyless = command(&arguments);
+    keyless.envs(variables.iter().copied());
+    let output = keyless.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("the gateway does not listen on 0.0.0.0 without a key: set"),
+        "{error}"
+    );
+    let mut with_key = command(&arguments);
+    with_key
+        .envs(variables)
+        .env("LITELLM_MASTER_KEY", "sk-of-the-image");
+    let mut serving = Serving::of(with_key).await;
+    assert!(serving.url.starts_with("http://0.0.0.0:"));
+    serving.url = serving.url.replace("0.0.0.0", "127.0.0.1");
+    let request = reqwest::Client::new().get(format!("{}/v1/models", serving.url));
+    let asked = request.try_clone().unwrap().send().await.unwrap();
+    assert_eq!(asked.status(), 401);
+    let asked = request.bearer_auth("sk-of-the-image").send().await.unwrap();
+    assert_eq!(asked.status(), 200);
+}
+
+#[test]
+fn what_the_image_is_built_from_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = include_str!("../../Dockerfile");
+    let sources = file.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let sources = sources.filter(|line| !line.starts_with("--from"));
+    let mut names = sources.flat_map(|line| {
+        let words: Vec<_> = line.split(' ').collect();
+        words[..words.len() - 1].to_vec()
+    });
+    assert!(names.all(|name| root.join(name).exists()), "{file}");
+    assert!(file.contains("cargo build --locked --release --no-default-features --bin toolbridge"));
+    assert!(file.contains("\nUSER nonroot\n"));
 }
 
 #[test]

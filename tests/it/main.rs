@@ -9,6 +9,8 @@ mod gateway_client;
 #[cfg(test)]
 mod gateway_config;
 #[cfg(test)]
+mod gateway_config_bytes;
+#[cfg(test)]
 mod gateway_reload;
 #[cfg(test)]
 mod llm_answers;

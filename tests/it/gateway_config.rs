@@ -819,6 +819,11 @@ fn the_reference_has_every_key() {
             );
         }
     }
+    let written = include_str!("../../CONFIGURATION.md");
+    assert!(
+        written.ends_with(&format!("-->\n\n{reference}")),
+        "CONFIGURATION.md is not what the table says: make reference"
+    );
     assert!(reference.contains("| `master_key` | text |"));
     assert!(reference.contains("| planned: with a cache of answers | `cache`, `cache_params`"));
 }

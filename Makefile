@@ -5,6 +5,9 @@ PYTHON ?= python3
 TEST_WHEEL_PROFILE ?= dev
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
+# Arguments of the gateway that `make gateway` starts, such as `--port 8000`, and how it is built.
+GATEWAY_ARGS ?=
+GATEWAY_PROFILE ?= release
 # How long `make fuzz` runs each target, in seconds.
 FUZZ_SECONDS ?= 600
 # Revisions of MCP that `make conformance` runs the requirements of.
@@ -25,7 +28,7 @@ new_venv = rm -rf $(1) && $(PYTHON) -c 'import sys; sys.version_info < (3, 11) a
 # Packages of the environments that hold an official MCP SDK: the runner and the SDK, nothing else.
 official = pytest pytest-asyncio pytest-timeout
 
-.PHONY: help demo test test-rust test-python test-official conformance fuzz develop lint fmt bench wheel clean-venvs
+.PHONY: help demo gateway reference test test-rust test-python test-official conformance fuzz develop lint fmt bench wheel clean-venvs
 
 help: ## show this text
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +36,15 @@ help: ## show this text
 demo: wheel .venv-demo/.ready ## build and install the wheel, run examples/quickstart.py against a real MCP server
 	.venv-demo/bin/pip install --quiet --force-reinstall --no-deps dist/*.whl
 	PATH="$(CURDIR)/.venv-demo/bin:$$PATH" .venv-demo/bin/python examples/quickstart.py
+
+gateway: .venv-gateway/.ready ## start a gateway that needs no key and no internet, with two MCP servers and a scripted model
+	PATH="$(CURDIR)/.venv-gateway/bin:$$PATH" cargo run --quiet --locked --profile $(GATEWAY_PROFILE) --no-default-features \
+		--bin toolbridge -- serve --config examples/gateway/config.yaml $(GATEWAY_ARGS)
+
+reference: ## write the reference of the gateway's configuration anew
+	cargo run --quiet --locked --no-default-features --bin toolbridge -- check --reference > $(CARGO_TARGET_DIR)/reference.md
+	(sed '/^<!-- generated/q' CONFIGURATION.md; echo; cat $(CARGO_TARGET_DIR)/reference.md) > $(CARGO_TARGET_DIR)/CONFIGURATION.md
+	mv $(CARGO_TARGET_DIR)/CONFIGURATION.md CONFIGURATION.md
 
 test: test-rust test-python test-official ## all tests, Rust and Python
 
@@ -60,7 +72,7 @@ conformance: develop .conformance/.ready ## the client scenarios of the official
 
 # The same properties, on text that proptest makes up, are part of `make test`.
 fuzz: ## the fuzz targets of what reads a peer's bytes; needs cargo-fuzz and a nightly compiler
-	@for target in framing event_stream; do \
+	@for target in framing event_stream config; do \
 		cargo +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" $$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
 	done
@@ -92,7 +104,7 @@ wheel: .venv-build/.ready ## build the release wheel into dist/
 	.venv-build/bin/maturin build --locked --release --interpreter .venv-build/bin/python --out dist
 
 clean-venvs: ## remove every environment that this file makes
-	rm -rf $(VENV) .venv-build .venv-demo .venv-mcp1 .venv-mcp2 .venv-fastmcp .bench .conformance .npm
+	rm -rf $(VENV) .venv-build .venv-demo .venv-gateway .venv-mcp1 .venv-mcp2 .venv-fastmcp .bench .conformance .npm
 
 $(VENV)/.ready: pyproject.toml
 	$(call new_venv,$(VENV))
@@ -108,6 +120,11 @@ $(VENV)/.ready: pyproject.toml
 .venv-demo/.ready: pyproject.toml
 	$(call new_venv,.venv-demo)
 	.venv-demo/bin/pip install --quiet mcp-server-time
+	touch $@
+
+.venv-gateway/.ready: pyproject.toml
+	$(call new_venv,.venv-gateway)
+	.venv-gateway/bin/pip install --quiet mcp-server-time mcp-server-git
 	touch $@
 
 .venv-mcp1/.ready: pyproject.toml

@@ -7,7 +7,7 @@
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && apt-get install --yes --no-install-recommends ca-certificates gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock README.md ./
@@ -15,14 +15,15 @@ COPY src src
 COPY benches benches
 RUN cargo build --locked --release --no-default-features --bin toolbridge
 
-# Has certificates and a C library, and no shell.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM debian:bookworm-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/release/toolbridge /usr/local/bin/toolbridge
+RUN useradd --create-home --uid 10001 toolbridge
 # Whoever is outside of the container reaches it; so it asks for a key.
 ENV TOOLBRIDGE_HOST=0.0.0.0
 # Where `toolbridge authorize` keeps tokens: mount a volume there.
-ENV XDG_STATE_HOME=/home/nonroot/state
+ENV XDG_STATE_HOME=/home/toolbridge/state
 WORKDIR /app
-USER nonroot
+USER toolbridge
 EXPOSE 4000
 ENTRYPOINT ["/usr/local/bin/toolbridge"]

@@ -28,7 +28,7 @@ pub use connect::{Connected, Opening, connect};
 pub use connection::{Connection, Terminate};
 pub use group::{Group, Member, Merged};
 pub use lasting::{Jitter, Lasting, Status};
-pub use session::{CallOptions, Events, Params, PeerError, Session};
+pub use session::{CallOptions, Events, Params, PeerAnswer, PeerError, Session};
 pub use transport::http::{HttpSettings, SessionId, Trust};
 pub use transport::sse::SseConnection;
 pub use transport::stdio::{StdioConnection, close_all};

@@ -7,18 +7,21 @@
 //! session        what lasts longer than a request
 //! stream         what one answer carries, and how it is taken up again
 //! client         one client: what it can do, where it hears, what it was asked
+//! scope          which servers a client came for
 //! relay          one message of a client, and where it goes; and the same backwards
+//! upstream       the connections to servers, and who hears what of them
 //! ```
 
-#[expect(dead_code, reason = "servers ask clients next")]
 mod client;
 mod get;
 mod headers;
 mod message;
 mod post;
 mod relay;
+mod scope;
 mod session;
 mod stream;
+mod upstream;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -22,6 +22,8 @@ pub(super) fn router(current: Current) -> Router {
         .route("/v1/model/info", get(llm::info))
         .route("/mcp", mcp::methods())
         .route("/mcp/", mcp::methods())
+        .route("/mcp/{names}", mcp::methods())
+        .route("/{names}/mcp", mcp::methods())
         .route("/mcp/sse", mcp::sse_methods())
         .route("/sse", mcp::sse_methods())
         .route("/health/liveliness", get(alive))

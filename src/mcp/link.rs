@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rmcp::model::ErrorCode;
+use rmcp::model::{ErrorCode, RequestId};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -134,7 +134,9 @@ impl Drop for ProgressLease {
 #[derive(Default)]
 pub struct Link {
     progress: Mutex<HashMap<String, ProgressListener>>,
-    subscriptions: Mutex<HashMap<String, SubscriptionListener>>,
+    /// With whether nobody else hears what belongs to one.
+    subscriptions: Mutex<HashMap<String, (SubscriptionListener, bool)>>,
+    related: Mutex<HashMap<RequestId, Arc<dyn Events>>>,
     events: OnceLock<Arc<dyn Events>>,
     observer: OnceLock<Observer>,
     ended: CancellationToken,
@@ -212,12 +214,18 @@ impl Link {
             .remove(token);
     }
 
-    /// `id` is the id of the request that opened the subscription, as JSON text.
-    pub(crate) fn register_subscription(&self, id: String, listener: SubscriptionListener) {
+    /// `id` is the id of the request that opened the subscription, as JSON text. What belongs to one
+    /// that is `apart` is heard by its listener alone.
+    pub(crate) fn register_subscription(
+        &self,
+        id: String,
+        listener: SubscriptionListener,
+        apart: bool,
+    ) {
         self.subscriptions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, listener);
+            .insert(id, (listener, apart));
     }
 
     pub(crate) fn forget_subscription(&self, id: &str) {
@@ -227,9 +235,35 @@ impl Link {
             .remove(id);
     }
 
+    /// Who hears what comes on the stream of a request.
+    pub(crate) fn register_related(&self, id: RequestId, events: Arc<dyn Events>) {
+        self.related
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, events);
+    }
+
+    pub(crate) fn forget_related(&self, id: &RequestId) {
+        self.related
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
+    }
+
+    pub(crate) fn related(&self, id: &RequestId) -> Option<Arc<dyn Events>> {
+        let related = self.related.lock().unwrap_or_else(PoisonError::into_inner);
+        related.get(id).cloned()
+    }
+
     /// Hands a notification to its listener: progress to the call, all else to the session, and
-    /// what belongs to a subscription to that as well.
-    pub(crate) fn notification(&self, method: &str, params: Option<RawJson>) {
+    /// what belongs to a subscription to that as well. `origin` is the request on whose stream it
+    /// came.
+    pub(crate) fn notification(
+        &self,
+        method: &str,
+        params: Option<RawJson>,
+        origin: Option<&RequestId>,
+    ) {
         if method == "notifications/progress"
             && let Some(params) = &params
             && let Some(listener) = self.progress_listener(params)
@@ -241,9 +275,15 @@ impl Link {
             observer(method, params.as_ref());
         }
         if let Some(params) = &params
-            && let Some(listener) = self.subscription_listener(params)
+            && let Some((listener, apart)) = self.subscription_listener(params)
         {
             listener(method, params);
+            if apart {
+                return;
+            }
+        } else if let Some(related) = origin.and_then(|origin| self.related(origin)) {
+            related.notification(method, params);
+            return;
         }
         if let Some(events) = self.events.get() {
             events.notification(method, params);
@@ -258,12 +298,12 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner);
         let listener = listeners.get(id).cloned();
         drop(listeners);
-        if let Some(listener) = listener {
+        if let Some((listener, _)) = listener {
             listener(SUBSCRIPTION_TORN_DOWN, &RawJson::trusted("{}"));
         }
     }
 
-    fn subscription_listener(&self, params: &RawJson) -> Option<SubscriptionListener> {
+    fn subscription_listener(&self, params: &RawJson) -> Option<(SubscriptionListener, bool)> {
         #[derive(Deserialize)]
         struct Subscribed<'a> {
             #[serde(borrow, rename = "_meta")]

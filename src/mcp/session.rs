@@ -29,7 +29,7 @@ pub use crate::mcp::link::{
 };
 use crate::mcp::transport::http::snippet;
 use crate::mcp::wire::{
-    DROPPED_CODE, IncomingParams, Outgoing, Stateless, Undelivered, kind_named, loss_named,
+    DROPPED_CODE, IncomingParams, Outgoing, Stateless, Undelivered, carried, kind_named, loss_named,
 };
 
 /// The parameters of a request.
@@ -63,6 +63,14 @@ pub struct CallOptions {
     pub task_status: Option<ProgressListener>,
     /// Keeps the progress of a call that became a task.
     pub progress_lease: Option<Arc<ProgressLease>>,
+    /// Whether the parameters go out as they are, with their `_meta`, and the answer comes back as it
+    /// is: nothing of them is looked after here but the token of the progress.
+    pub verbatim: bool,
+    /// Who hears what the server says on the stream of this request, where the transport has one,
+    /// instead of whoever hears everything else.
+    pub related: Option<Arc<dyn Events>>,
+    /// Who hears the notifications of the subscription that the request opens.
+    pub subscriber: Option<SubscriptionListener>,
 }
 
 impl std::fmt::Debug for CallOptions {
@@ -127,21 +135,19 @@ impl Service<RoleClient> for Handler {
                 MAXIMUM_HANDLED,
             )));
         };
-        let params = context
-            .extensions
-            .get::<IncomingParams>()
-            .and_then(|found| found.0.clone());
-        let Some(events) = self.link.events() else {
+        let came = context.extensions.get::<IncomingParams>();
+        let params = came.and_then(|came| came.params.clone());
+        let related = came
+            .and_then(|came| came.origin.as_ref())
+            .and_then(|origin| self.link.related(origin));
+        let Some(events) = related.or_else(|| self.link.events().cloned()) else {
             return Err(to_rmcp(PeerError::method_not_found(&request.method)));
         };
         let answer = events.request(&request.method, params);
         tokio::select! {
             outcome = answer => {
                 let raw = outcome.map_err(to_rmcp)?;
-                let value = raw.to_value().map_err(|failure| {
-                    ErrorData::internal_error(failure.message().to_owned(), None)
-                })?;
-                Ok(ClientResult::CustomResult(CustomResult::new(value)))
+                Ok(ClientResult::CustomResult(CustomResult::new(carried(&raw))))
             }
             () = self.link.ended() => Err(to_rmcp(PeerError::unanswered(&request.method))),
             () = context.ct.cancelled() => {
@@ -242,6 +248,8 @@ impl Session {
             progress: options.progress.clone(),
             headers: options.headers,
             stateless,
+            verbatim: options.verbatim,
+            related: options.related.clone(),
         });
         let sending = self.peer.send_request_with_option(
             ClientRequest::CustomRequest(custom),
@@ -265,6 +273,7 @@ impl Session {
                     None => true,
                 }),
             subscription: is_subscription.then(|| handle.id.to_string()),
+            related: options.related.is_some().then(|| handle.id.clone()),
             // The specification forbids to cancel `initialize`, and a server that does not know
             // `server/discover` takes nothing but `initialize` after it.
             cancellable: !matches!(method, "initialize" | "server/discover"),
@@ -315,7 +324,7 @@ impl Session {
         }
         // rmcp writes a notification without parameters as `"params": null`.
         let value = match params {
-            Some(raw) => raw.to_value()?,
+            Some(raw) => carried(&raw),
             None => Value::Object(serde_json::Map::new()),
         };
         let notification =
@@ -453,6 +462,8 @@ struct CallGuard<'a> {
     id: Option<RequestId>,
     progress: Option<String>,
     subscription: Option<String>,
+    /// The request whose stream somebody hears.
+    related: Option<RequestId>,
     cancellable: bool,
 }
 
@@ -463,6 +474,9 @@ impl Drop for CallGuard<'_> {
         }
         if let Some(id) = &self.subscription {
             self.session.link.forget_subscription(id);
+        }
+        if let Some(id) = &self.related {
+            self.session.link.forget_related(id);
         }
         let Some(id) = self.id.take() else { return };
         if !self.cancellable {

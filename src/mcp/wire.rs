@@ -1,10 +1,13 @@
 //! JSON-RPC messages as raw text, and their form inside rmcp. Used by `session` and `transport`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use rmcp::model::{
-    CancelledNotification, CustomRequest, CustomResult, ErrorCode, ErrorData, GetExtensions as _,
-    JsonRpcMessage, RequestId, ServerNotification, ServerRequest, ServerResult,
+    CancelledNotification, ClientNotification, ClientResult, CustomRequest, CustomResult,
+    ErrorCode, ErrorData, GetExtensions as _, JsonRpcMessage, RequestId, ServerNotification,
+    ServerRequest, ServerResult,
 };
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use serde::Deserialize;
@@ -13,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Loss};
 use crate::json::RawJson;
-use crate::mcp::session::{ProgressListener, SubscriptionListener};
+use crate::mcp::session::{Events, ProgressListener, SubscriptionListener};
 
 /// What a request of ours carries through rmcp beside its method: the text of its parameters.
 #[derive(Clone)]
@@ -28,6 +31,10 @@ pub(crate) struct Outgoing {
     pub(crate) headers: HeaderMap,
     /// Set for a request that belongs to no session, as those of 2026-07-28 do.
     pub(crate) stateless: Option<Stateless>,
+    /// The parameters hold their `_meta`, and a token of the caller's where there is progress.
+    pub(crate) verbatim: bool,
+    /// Who hears what comes on the stream of the answer.
+    pub(crate) related: Option<Arc<dyn Events>>,
 }
 
 /// A request that belongs to no session.
@@ -37,9 +44,18 @@ pub(crate) struct Stateless {
     pub(crate) subscriber: Option<SubscriptionListener>,
 }
 
-/// The parameters of a request of the peer, as they came.
+/// The parameters of a request of the peer, as they came, and the request of ours on whose stream.
 #[derive(Clone)]
-pub(crate) struct IncomingParams(pub(crate) Option<RawJson>);
+pub(crate) struct IncomingParams {
+    pub(crate) params: Option<RawJson>,
+    pub(crate) origin: Option<RequestId>,
+}
+
+/// Text on its way through rmcp, which [`encode`] puts into its message as it is: what goes out
+/// beside requests are objects, so that a string cannot be meant.
+pub(crate) fn carried(raw: &RawJson) -> Value {
+    Value::String(String::from_utf8_lossy(raw.as_bytes()).into_owned())
+}
 
 /// What a subscription hears when the server takes it back.
 pub(crate) const SUBSCRIPTION_TORN_DOWN: &str = "notifications/cancelled";
@@ -144,9 +160,10 @@ fn decode_one(text: &Bytes, one: &[u8]) -> Result<Incoming, String> {
     match (envelope.method, id) {
         (Some(method), Some(id)) => {
             let mut request = CustomRequest::new(method, None);
-            request
-                .extensions
-                .insert(IncomingParams(envelope.params.map(|raw| slice(text, raw))));
+            request.extensions.insert(IncomingParams {
+                params: envelope.params.map(|raw| slice(text, raw)),
+                origin: None,
+            });
             Ok(Incoming::Message(Box::new(JsonRpcMessage::request(
                 ServerRequest::CustomRequest(request),
                 id,
@@ -374,7 +391,54 @@ pub(crate) fn encode(message: &TxJsonRpcMessage<RoleClient>) -> Result<Vec<u8>, 
     {
         return encode_request(&request.id, custom, outgoing);
     }
-    serde_json::to_vec(message)
+    match message {
+        JsonRpcMessage::Response(response)
+            if let ClientResult::CustomResult(CustomResult(Value::String(text))) =
+                &response.result =>
+        {
+            let mut answer = br#"{"jsonrpc":"2.0","id":"#.to_vec();
+            serde_json::to_writer(&mut answer, &response.id)?;
+            Ok(enclosed(answer, "result", text))
+        }
+        JsonRpcMessage::Notification(said)
+            if let ClientNotification::CustomNotification(custom) = &said.notification
+                && let Some(Value::String(text)) = &custom.params =>
+        {
+            let mut notification = br#"{"jsonrpc":"2.0","method":"#.to_vec();
+            serde_json::to_writer(&mut notification, &custom.method)?;
+            Ok(enclosed(notification, "params", text))
+        }
+        _ => serde_json::to_vec(message),
+    }
+}
+
+fn enclosed(mut message: Vec<u8>, member: &str, text: &str) -> Vec<u8> {
+    message.extend_from_slice(b",\"");
+    message.extend_from_slice(member.as_bytes());
+    message.extend_from_slice(b"\":");
+    message.extend_from_slice(text.as_bytes());
+    message.push(b'}');
+    message
+}
+
+/// The text of parameters with this token of the progress in place of the caller's.
+fn with_token(params: &[u8], token: &str) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow, rename = "_meta")]
+        meta: Meta<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Meta<'a> {
+        #[serde(borrow, rename = "progressToken")]
+        token: &'a RawValue,
+    }
+    let found: Params<'_> = serde_json::from_slice(params).ok()?;
+    let own = found.meta.token.get();
+    let start = (own.as_ptr() as usize).checked_sub(params.as_ptr() as usize)?;
+    let (before, rest) = params.split_at_checked(start)?;
+    let after = rest.get(own.len()..)?;
+    Some([before, token.as_bytes(), after].concat())
 }
 
 fn encode_request(
@@ -383,12 +447,23 @@ fn encode_request(
     outgoing: &Outgoing,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let params = outgoing.params.as_ref().map(RawJson::as_bytes);
+    let told = match progress_token(custom).filter(|_| outgoing.verbatim) {
+        Some(token) if outgoing.progress.is_some() => {
+            params.and_then(|params| with_token(params, &token))
+        }
+        _ => None,
+    };
+    let params = told.as_deref().or(params);
     let mut text = Vec::with_capacity(128 + params.map_or(0, <[u8]>::len));
     text.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     serde_json::to_writer(&mut text, id)?;
     text.extend_from_slice(b",\"method\":");
     serde_json::to_writer(&mut text, &custom.method)?;
-    let meta = encode_meta(custom, outgoing)?;
+    let meta = if outgoing.verbatim {
+        None
+    } else {
+        encode_meta(custom, outgoing)?
+    };
     match (params, meta) {
         (None, None) => {}
         (Some(params), None) => {
@@ -466,6 +541,8 @@ mod tests {
             progress: None,
             headers: HeaderMap::new(),
             stateless: None,
+            verbatim: false,
+            related: None,
         };
         let custom = CustomRequest::new("tools/call", None);
         let text = encode_request(&RequestId::Number(7), &custom, &outgoing).unwrap();

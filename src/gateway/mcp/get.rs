@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -11,7 +11,8 @@ use http::{HeaderMap, StatusCode, header};
 use super::Endpoint;
 use super::client::{Client, Described};
 use super::headers::{Accepts, SESSION_ID, text};
-use super::post::Refused;
+use super::post::{Refused, nowhere};
+use super::scope::Scope;
 use super::session::{Kind, Session};
 use super::stream::{read_event_id, response};
 use crate::gateway::Shared;
@@ -25,14 +26,18 @@ const SSE_VERSION: &str = "2024-11-05";
 /// `GET` of an endpoint: a stream of a session, or, without one and without a revision, HTTP+SSE.
 pub(in crate::gateway) async fn get(
     State(shared): State<Arc<Shared>>,
+    names: Option<Path<String>>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
+    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+        return Ok(nowhere());
+    };
     let version = text(&headers, "mcp-protocol-version");
     let answer = match text(&headers, SESSION_ID) {
         _ if version.is_some_and(|version| MODERN_VERSIONS.contains(&version)) => not_allowed(),
-        Some(id) => shared.mcp.stream(&caller, id, &headers),
-        None if version.is_none() => shared.mcp.open_sse(caller, &headers),
+        Some(id) => shared.mcp.stream(&caller, &scope, id, &headers),
+        None if version.is_none() => shared.mcp.open_sse(caller, scope, &headers),
         None => not_allowed(),
     };
     Ok(answer)
@@ -41,23 +46,34 @@ pub(in crate::gateway) async fn get(
 /// `GET` of a path of HTTP+SSE.
 pub(in crate::gateway) async fn sse(
     State(shared): State<Arc<Shared>>,
+    names: Option<Path<String>>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
-    Ok(shared.mcp.open_sse(caller, &headers))
+    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+        return Ok(nowhere());
+    };
+    Ok(shared.mcp.open_sse(caller, scope, &headers))
 }
 
 /// `DELETE`: the client ends its session.
 pub(in crate::gateway) async fn delete(
     State(shared): State<Arc<Shared>>,
+    names: Option<Path<String>>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
+    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+        return Ok(nowhere());
+    };
     let endpoint = &shared.mcp;
     let Some(id) = text(&headers, SESSION_ID) else {
         return Ok(not_allowed());
     };
-    let Some(session) = endpoint.sessions.find(id, Kind::Streamable, &caller) else {
+    let Some(session) = endpoint
+        .sessions
+        .find(id, Kind::Streamable, &caller, &scope)
+    else {
         return Ok(unknown());
     };
     endpoint.end(&session);
@@ -65,11 +81,17 @@ pub(in crate::gateway) async fn delete(
 }
 
 impl Endpoint {
-    fn stream(&self, caller: &Caller, id: &str, headers: &HeaderMap) -> Response {
+    /// The servers that a request is for; none if its path leads nowhere.
+    pub(super) fn scope(&self, names: Option<&String>, headers: &HeaderMap) -> Option<Scope> {
+        let scope = Scope::read(names.map(String::as_str), headers);
+        self.relay.knows(&scope).then_some(scope)
+    }
+
+    fn stream(&self, caller: &Caller, scope: &Scope, id: &str, headers: &HeaderMap) -> Response {
         if !Accepts::read(headers).stream {
             return unacceptable();
         }
-        let Some(session) = self.sessions.find(id, Kind::Streamable, caller) else {
+        let Some(session) = self.sessions.find(id, Kind::Streamable, caller, scope) else {
             return unknown();
         };
         let resumed = text(headers, "last-event-id").and_then(read_event_id);
@@ -90,7 +112,7 @@ impl Endpoint {
         }
     }
 
-    fn open_sse(self: &Arc<Self>, caller: Caller, headers: &HeaderMap) -> Response {
+    fn open_sse(self: &Arc<Self>, caller: Caller, scope: Scope, headers: &HeaderMap) -> Response {
         if !Accepts::read(headers).stream {
             return unacceptable();
         }
@@ -98,7 +120,7 @@ impl Endpoint {
             version: SSE_VERSION.to_owned(),
             ..Described::default()
         };
-        let client = Arc::new(Client::new(caller, described));
+        let client = Arc::new(Client::new(caller, scope, described));
         let Some(session) = self.sessions.begin(Kind::Sse, client) else {
             return Refused::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
+use crate::mcp::PeerError;
 
 pub(super) const PARSE_ERROR: i64 = -32_700;
 pub(super) const INVALID_REQUEST: i64 = -32_600;
@@ -82,6 +83,23 @@ impl From<Error> for RpcError {
             _ => INTERNAL_ERROR,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<PeerError> for RpcError {
+    /// What a client answered goes on as the answer to what it asked.
+    fn from(error: PeerError) -> Self {
+        let mut text = format!(
+            "{{\"code\":{},\"message\":{}",
+            error.code,
+            serde_json::Value::from(error.message)
+        );
+        if let Some(data) = &error.data {
+            text.push_str(",\"data\":");
+            text.push_str(&String::from_utf8_lossy(data.as_bytes()));
+        }
+        text.push('}');
+        Self(RawJson::trusted(text))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -17,6 +17,7 @@ use super::Endpoint;
 use super::client::{Client, Described, Outlet};
 use super::headers::{self, Accepts, Revision, SESSION_ID};
 use super::message::{self, INVALID_PARAMS, INVALID_REQUEST, Message, Request, RpcError};
+use super::scope::Scope;
 use super::session::{Kind, Session, UnderWay};
 use super::stream::{Stream, response};
 use crate::gateway::Shared;
@@ -50,11 +51,15 @@ pub(in crate::gateway) struct Place {
 
 pub(in crate::gateway) async fn post(
     State(shared): State<Arc<Shared>>,
+    names: Option<Path<String>>,
     Query(place): Query<Place>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
+    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+        return Ok(nowhere());
+    };
     let body = axum::body::to_bytes(body, MAXIMUM_BODY_BYTES)
         .await
         .map_err(|_| {
@@ -68,11 +73,13 @@ pub(in crate::gateway) async fn post(
     };
     let endpoint = &shared.mcp;
     let answer = match (place.session_id, body) {
-        (Some(id), body) => endpoint.take_sse(&caller, &id, body),
+        (Some(id), body) => endpoint.take_sse(&caller, &scope, &id, body),
         (None, message::Body::Batch(messages)) => {
-            endpoint.take_batch(caller, &headers, messages).await
+            endpoint.take_batch(caller, scope, &headers, messages).await
         }
-        (None, message::Body::One(message)) => endpoint.take(caller, &headers, message).await,
+        (None, message::Body::One(message)) => {
+            endpoint.take(caller, scope, &headers, message).await
+        }
     };
     Ok(answer.into_response())
 }
@@ -90,6 +97,7 @@ impl Endpoint {
     async fn take(
         self: &Arc<Self>,
         caller: Caller,
+        scope: Scope,
         headers: &HeaderMap,
         message: Message,
     ) -> Result<Response, Refused> {
@@ -103,7 +111,7 @@ impl Endpoint {
         let request = match message {
             Message::Request(request) => request,
             other => {
-                let session = self.session(&caller, headers)?;
+                let session = self.session(&caller, &scope, headers)?;
                 self.hear(session.as_deref(), other).await;
                 return Ok(accepted());
             }
@@ -123,20 +131,20 @@ impl Endpoint {
                     info: stamp.info,
                 };
                 Exchange {
-                    client: Arc::new(Client::new(caller, described)),
+                    client: Arc::new(Client::new(caller, scope, described)),
                     session: None,
                     accepts,
                     has_statuses: true,
                 }
             }
             Revision::Legacy(_) if request.method == "initialize" => {
-                return Ok(self.initialize(caller, request, accepts).await);
+                return Ok(self.initialize(caller, scope, request, accepts).await);
             }
             Revision::Legacy(version) => {
-                let session = self.session(&caller, headers)?;
+                let session = self.session(&caller, &scope, headers)?;
                 let client = match &session {
                     Some(session) => Arc::clone(&session.client),
-                    None => Arc::new(Client::new(caller, unsaid(version))),
+                    None => Arc::new(Client::new(caller, scope, unsaid(version))),
                 };
                 Exchange {
                     client,
@@ -153,12 +161,13 @@ impl Endpoint {
     fn session(
         &self,
         caller: &Caller,
+        scope: &Scope,
         headers: &HeaderMap,
     ) -> Result<Option<Arc<Session>>, Refused> {
         let Some(id) = headers::text(headers, SESSION_ID) else {
             return Ok(None);
         };
-        let session = self.sessions.find(id, Kind::Streamable, caller);
+        let session = self.sessions.find(id, Kind::Streamable, caller, scope);
         session.map(Some).ok_or_else(|| {
             Refused::new(
                 StatusCode::NOT_FOUND,
@@ -190,8 +199,14 @@ impl Endpoint {
     }
 
     /// Begins a session of Streamable HTTP.
-    async fn initialize(&self, caller: Caller, request: Request, accepts: Accepts) -> Response {
-        let client = match introduced(caller, &request) {
+    async fn initialize(
+        &self,
+        caller: Caller,
+        scope: Scope,
+        request: Request,
+        accepts: Accepts,
+    ) -> Response {
+        let client = match introduced(caller, scope, &request) {
             Ok(client) => Arc::new(client),
             Err(error) => {
                 return json(
@@ -274,9 +289,16 @@ impl Endpoint {
         });
         tokio::select! {
             biased;
-            (id, outcome) = &mut work, if accepts.json => {
-                stream.end();
-                return whole(&id, &outcome, has_statuses);
+            (id, outcome) = &mut work => {
+                if accepts.json && !stream.has_begun() {
+                    stream.end();
+                    return whole(&id, &outcome, has_statuses);
+                }
+                // What belongs to the request came in the same moment as its answer.
+                let is_resumable = session.is_some() && is_primed;
+                let first = is_resumable.then(|| stream.priming());
+                stream.finish(message::answer(&id, &outcome));
+                return response(first, stream.reader(None), ());
             }
             () = stream.begun() => {}
             () = tokio::time::sleep(OPENING) => {}
@@ -324,13 +346,14 @@ impl Endpoint {
     async fn take_batch(
         self: &Arc<Self>,
         caller: Caller,
+        scope: Scope,
         headers: &HeaderMap,
         messages: Vec<Result<Message, RpcError>>,
     ) -> Result<Response, Refused> {
-        let session = self.session(&caller, headers)?;
+        let session = self.session(&caller, &scope, headers)?;
         let client = match &session {
             Some(session) => Arc::clone(&session.client),
-            None => Arc::new(Client::new(caller, unsaid(None))),
+            None => Arc::new(Client::new(caller, scope, unsaid(None))),
         };
         if client.described().version != BATCHED {
             let message = format!("only revision {BATCHED} has batches: post each message alone");
@@ -374,10 +397,11 @@ impl Endpoint {
     fn take_sse(
         self: &Arc<Self>,
         caller: &Caller,
+        scope: &Scope,
         id: &str,
         body: message::Body,
     ) -> Result<Response, Refused> {
-        let Some(session) = self.sessions.find(id, Kind::Sse, caller) else {
+        let Some(session) = self.sessions.find(id, Kind::Sse, caller, scope) else {
             return Err(Refused::new(
                 StatusCode::NOT_FOUND,
                 "the session is not known, or has ended: open the stream anew",
@@ -404,7 +428,8 @@ impl Endpoint {
 
     async fn sse_answer(&self, session: &Arc<Session>, request: Request) -> Bytes {
         if request.method == "initialize" {
-            let introduced = introduced(session.client.caller.clone(), &request);
+            let (caller, scope) = (session.client.caller.clone(), session.client.scope.clone());
+            let introduced = introduced(caller, scope, &request);
             if let Ok(client) = introduced {
                 session.client.introduce(client.described());
             }
@@ -469,7 +494,7 @@ fn unsaid(version: Option<String>) -> Described {
 }
 
 /// The client that introduces itself.
-fn introduced(caller: Caller, request: &Request) -> Result<Client, RpcError> {
+fn introduced(caller: Caller, scope: Scope, request: &Request) -> Result<Client, RpcError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Asked<'a> {
@@ -496,6 +521,7 @@ fn introduced(caller: Caller, request: &Request) -> Result<Client, RpcError> {
     };
     Ok(Client::new(
         caller,
+        scope,
         Described {
             version,
             capabilities: asked.capabilities.map(own),
@@ -522,6 +548,15 @@ fn whole(id: &RawJson, outcome: &Result<RawJson, RpcError>, has_statuses: bool) 
         _ => StatusCode::OK,
     };
     json(status, message::answer(id, outcome))
+}
+
+/// A path that no server answers to; it is not told which ones do.
+pub(super) fn nowhere() -> Response {
+    Refused::new(
+        StatusCode::NOT_FOUND,
+        "no MCP server that this key may use is called so",
+    )
+    .into_response()
 }
 
 fn accepted() -> Response {

@@ -1,58 +1,170 @@
-//! Where a message of a client goes, and what comes back. Owns [`Relay`]; uses `mcp::Group`.
+//! Where a message of a client goes, and what comes back. Owns [`Relay`]; uses `upstream`.
+//!
+//! ```text
+//! direct      one server: the client's message as it is, each of the two of either era
+//! describe    what a server says of itself, in the words of the client's era
+//! rounds      an old client at a new server: what the server wants is asked on the client's stream
+//! parking     a new client at an old server: what the server asks becomes a wish for input
+//! seal        what leads a client back to its waiting call
+//! many        several servers as one: names, lists, whose a request is
+//! names       `server-tool`, and the lists under such names
+//! merged      what several servers together say of themselves
+//! policy      which tools and parameters the configuration offers
+//! listen      news that a client asked for
+//! splice      looks into JSON text and changes of it
+//! ```
 
-use std::sync::Arc;
+mod describe;
+mod direct;
+mod listen;
+mod many;
+mod merged;
+mod names;
+mod parking;
+mod policy;
+mod rounds;
+mod seal;
+mod splice;
 
-use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::RawValue;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::client::{Client, Outlet};
-use super::message::{INVALID_PARAMS, METHOD_NOT_FOUND, Request, RpcError};
-use crate::error::Result;
+use super::message::{INVALID_PARAMS, Request, RpcError};
+use super::scope::{Covered, RESERVED, Scope, Unknown};
+use super::upstream::{Clients, Shared, Upstream, opening};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::mcp::{CallOptions, Group, Opening, Params, ServerConfig};
+use crate::mcp::{Group, ServerConfig};
 use crate::tools::Separator;
+
+use names::Names;
+use parking::Parking;
+
+pub(super) use splice::{member, text_member, with_subscription};
 
 /// The servers, as clients see them.
 #[derive(Debug)]
 pub(super) struct Relay {
     servers: Group,
+    upstreams: RwLock<Arc<Vec<Arc<Upstream>>>>,
+    clients: Arc<Clients>,
+    parking: Arc<Parking>,
+    names: Names,
 }
 
-#[derive(Deserialize)]
-struct Call<'a> {
-    name: String,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
+/// A request of a client on its way.
+struct Asked<'a> {
+    client: &'a Arc<Client>,
+    id: &'a RawJson,
+    method: &'a str,
+    params: Option<RawJson>,
+    /// The stream of its answer.
+    outlet: &'a Arc<dyn Outlet>,
 }
 
 impl Relay {
     pub(super) fn new(servers: Vec<ServerConfig>) -> Result<Self> {
         let relay = Self {
-            servers: Group::new(Separator::default(), Arc::new(|_, _| {})),
+            servers: Group::new(separator()?, Arc::new(|_, _| {})),
+            upstreams: RwLock::default(),
+            clients: Arc::default(),
+            parking: Parking::new()?,
+            names: Names::new(separator()?),
         };
         relay.reload(servers)?;
         Ok(relay)
     }
 
     /// Takes other servers; those that did not change keep their connections.
-    pub(super) fn reload(&self, servers: Vec<ServerConfig>) -> Result<()> {
-        self.servers.replace(servers, |_| Opening::default())
+    pub(super) fn reload(&self, mut servers: Vec<ServerConfig>) -> Result<()> {
+        for server in &mut servers {
+            // A gateway is there for longer than any of its servers.
+            server.endurance.restart = true;
+            let names = [Some(&server.name), server.alias.as_ref()];
+            if let Some(name) = names.into_iter().flatten().find(|name| is_reserved(name)) {
+                let message = format!(
+                    "no MCP server can be called {name:?}: {} are paths of the gateway; give it \
+                     another name",
+                    RESERVED.join(", ")
+                );
+                return Err(Error::new(ErrorKind::Configuration, message));
+            }
+        }
+        let mut ears: Vec<(String, Arc<Shared>)> = Vec::new();
+        let ears_of = std::sync::Mutex::new(&mut ears);
+        self.servers.replace(servers, |config| {
+            let ear = Shared::new(config.clone(), Arc::clone(&self.clients));
+            let opening = opening(&ear);
+            ears_of
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((config.name.clone(), ear));
+            opening
+        })?;
+        let known = self.upstreams();
+        let upstreams = self.servers.members().into_iter().filter_map(|member| {
+            let kept = known.iter().find(|one| Arc::ptr_eq(&one.member, &member));
+            if let Some(kept) = kept {
+                return Some(Arc::clone(kept));
+            }
+            let place = ears.iter().position(|(name, _)| name == member.name())?;
+            let (_, ear) = ears.swap_remove(place);
+            Some(Upstream::new(member, ear))
+        });
+        let upstreams = Arc::new(upstreams.collect());
+        *self
+            .upstreams
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = upstreams;
+        Ok(())
+    }
+
+    fn upstreams(&self) -> Arc<Vec<Arc<Upstream>>> {
+        Arc::clone(
+            &self
+                .upstreams
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn covered(&self, scope: &Scope) -> Result<Covered<Arc<Upstream>>, Unknown> {
+        scope.covered(&self.upstreams(), |server| server.config())
+    }
+
+    /// Whether a scope leads anywhere.
+    pub(super) fn knows(&self, scope: &Scope) -> bool {
+        self.covered(scope).is_ok()
     }
 
     /// What a client says without wanting an answer.
-    #[expect(clippy::unused_async, reason = "nothing is passed on yet")]
     pub(super) async fn notification(
         &self,
-        _client: &Arc<Client>,
-        _method: &str,
-        _params: Option<&RawJson>,
+        client: &Arc<Client>,
+        method: &str,
+        params: Option<&RawJson>,
     ) {
+        match self.covered(&client.scope) {
+            Ok(Covered::One(server)) => {
+                direct::notification(&server, client, method, params).await;
+            }
+            // Of the others nothing tells whose they are.
+            Ok(Covered::Many(servers)) if method == "notifications/roots/list_changed" => {
+                for server in servers {
+                    direct::notification(&server, client, method, params).await;
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A client is gone.
-    #[expect(clippy::unused_self, reason = "clients have nothing of their own yet")]
-    pub(super) fn closed(&self, _client: &Client) {}
+    pub(super) fn closed(&self, client: &Client) {
+        self.clients.remove(client);
+        for server in self.upstreams().iter() {
+            server.forget(client);
+        }
+    }
 
     pub(super) async fn close(&self) {
         self.servers.close().await;
@@ -64,51 +176,37 @@ impl Relay {
         &self,
         client: &Arc<Client>,
         request: &Request,
-        _related: &Arc<dyn Outlet>,
+        related: &Arc<dyn Outlet>,
     ) -> Result<RawJson, RpcError> {
-        match request.method.as_str() {
-            "initialize" => {
-                let answer = json!({
-                    "protocolVersion": client.described().version,
-                    "capabilities": {"tools": {"listChanged": true}},
-                    "serverInfo": {"name": "toolbridge", "version": env!("CARGO_PKG_VERSION")},
-                });
-                Ok(RawJson::trusted(answer.to_string()))
-            }
-            "ping" => Ok(RawJson::trusted("{}")),
-            "tools/list" => {
-                let merged = self.servers.tools().await;
-                let mut text = b"{\"tools\":".to_vec();
-                text.extend_from_slice(merged.text.as_bytes());
-                text.push(b'}');
-                Ok(RawJson::trusted(text))
-            }
-            "tools/call" => {
-                let params = request.params.as_ref();
-                let call: Call<'_> = params
-                    .and_then(|params| serde_json::from_slice(params.as_bytes()).ok())
-                    .ok_or_else(|| RpcError::new(INVALID_PARAMS, "tools/call takes a name"))?;
-                let (server, tool) = self.servers.find(&call.name).await?;
-                let mut object = json!({"name": tool}).to_string();
-                if let Some(arguments) = call.arguments {
-                    object.truncate(object.len() - 1);
-                    object.push_str(",\"arguments\":");
-                    object.push_str(arguments.get());
-                    object.push('}');
-                }
-                let params = Params {
-                    object: Some(RawJson::trusted(object)),
-                    meta: None,
-                };
-                let lasting = server.lasting();
-                Ok(lasting
-                    .request("tools/call", params, CallOptions::default())
-                    .await?)
-            }
-            other => Err(RpcError::new(
-                METHOD_NOT_FOUND,
-                format!("{other} is not served"),
+        let asked = Asked {
+            client,
+            id: &request.id,
+            method: &request.method,
+            params: request.params.clone(),
+            outlet: related,
+        };
+        if asked.method == "initialize" {
+            self.clients.add(client);
+        }
+        match self.covered(&client.scope) {
+            Ok(Covered::One(server)) => direct::request(&server, &asked, &self.parking).await,
+            Ok(Covered::Many(servers)) => many::request(self, &servers, &asked).await,
+            Err(Unknown) => Err(RpcError::new(
+                INVALID_PARAMS,
+                "the servers of this endpoint are not configured any more",
             )),
         }
     }
+}
+
+/// What stands between a server and its tool, as LiteLLM has it.
+fn separator() -> Result<Separator> {
+    match std::env::var("MCP_TOOL_PREFIX_SEPARATOR") {
+        Ok(text) if !text.is_empty() => Separator::new(&text),
+        _ => Ok(Separator::default()),
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
 }

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
+use super::scope::Scope;
 use super::stream::Stream;
 use crate::gateway::access::Caller;
 use crate::json::RawJson;
@@ -84,10 +85,17 @@ impl Sessions {
         Some(session)
     }
 
-    /// The session of that id, if it is this caller's.
-    pub(super) fn find(&self, id: &str, kind: Kind, caller: &Caller) -> Option<Arc<Session>> {
+    /// The session of that id, if it is this caller's and of this place.
+    pub(super) fn find(
+        &self,
+        id: &str,
+        kind: Kind,
+        caller: &Caller,
+        scope: &Scope,
+    ) -> Option<Arc<Session>> {
         let session = lock(&self.0).get(id).cloned()?;
-        let is_own = session.kind == kind && session.client.caller == *caller;
+        let client = &session.client;
+        let is_own = session.kind == kind && client.caller == *caller && client.scope.is_at(scope);
         if is_own {
             *lock(&session.seen) = Instant::now();
         }

@@ -122,6 +122,11 @@ impl Stream {
         true
     }
 
+    /// Whether there is a message.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().last > 0
+    }
+
     /// Waits for the first message.
     pub(super) async fn begun(&self) {
         loop {

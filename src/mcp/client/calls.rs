@@ -14,6 +14,7 @@ use super::{Client, Era, task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::mcp::session::{CallOptions, Params};
+use crate::mcp::wire::Stateless;
 
 /// How many pages are read to find a tool.
 const MAXIMUM_PAGES: usize = 100;
@@ -55,6 +56,7 @@ impl Client {
         options: CallOptions,
     ) -> Result<RawJson> {
         match method {
+            _ if options.verbatim => self.relay(method, params, options).await,
             "tools/call" => Box::pin(self.call(params, options)).await,
             "tools/list"
             | "prompts/list"
@@ -169,6 +171,46 @@ impl Client {
         }
         self.check_output(&called.name, &answer, &options).await?;
         Ok(answer)
+    }
+
+    /// Passes on a request of somebody else, who looks after all that is in it.
+    async fn relay(
+        &self,
+        method: &str,
+        params: Params,
+        mut options: CallOptions,
+    ) -> Result<RawJson> {
+        let agreed = self.agreed();
+        let stamp = agreed.as_ref().and_then(|agreed| agreed.stamp.as_ref());
+        let object = params.object.clone();
+        let Some(stamp) = stamp else {
+            let answer = self.session.request(method, params, options).await?;
+            return Ok(self.heard(method, object.as_ref(), answer, false));
+        };
+        stamp.head(method, object.as_ref(), &mut options.headers);
+        let stateless = Stateless {
+            subscriber: options.subscriber.take(),
+        };
+        let send = |params, options| {
+            let stateless = Some(stateless.clone());
+            self.session.send(method, params, options, stateless)
+        };
+        let called = object
+            .as_ref()
+            .filter(|_| self.is_http && method == "tools/call")
+            .and_then(|object| serde_json::from_slice::<Called<'_>>(object.as_bytes()).ok());
+        let Some(called) = called else {
+            let answer = send(params, options).await?;
+            return Ok(self.heard(method, object.as_ref(), answer, true));
+        };
+        let mut mirrored = options.clone();
+        self.mirror(&called, &mut mirrored);
+        let outcome = send(params.clone(), mirrored).await;
+        if is_mismatch(&outcome) && self.list_tools(&options, Some(&called.name)).await.is_ok() {
+            self.mirror(&called, &mut options);
+            return send(params, options).await;
+        }
+        outcome
     }
 
     fn mirror(&self, called: &Called<'_>, options: &mut CallOptions) {

@@ -181,8 +181,7 @@ impl Stamp {
         params: Params,
         headers: &mut HeaderMap,
     ) -> Result<Params> {
-        headers.insert(PROTOCOL_VERSION, self.version.clone());
-        headers.extend(standard(method, params.object.as_ref()));
+        self.head(method, params.object.as_ref(), headers);
         let meta = match params.meta {
             None => self.meta.clone(),
             Some(own) => self.beside(&own)?,
@@ -191,6 +190,12 @@ impl Stamp {
             object: params.object,
             meta: Some(meta),
         })
+    }
+
+    /// Adds the headers of the POST of a request whose `_meta` has the fields already.
+    pub(super) fn head(&self, method: &str, params: Option<&RawJson>, headers: &mut HeaderMap) {
+        headers.insert(PROTOCOL_VERSION, self.version.clone());
+        headers.extend(standard(method, params));
     }
 
     fn beside(&self, own: &RawJson) -> Result<RawJson> {

@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rmcp::model::{ClientRequest, JsonRpcMessage, ServerNotification};
+use rmcp::model::{ClientRequest, JsonRpcMessage, RequestId, ServerNotification, ServerRequest};
 use rmcp::service::{RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 
 use super::framing::{Frame, answered_id};
 use crate::mcp::session::Link;
 use crate::mcp::wire::{
-    Incoming, Outgoing, answered, decode, encode, oversized, progress_token, unreadable,
+    Incoming, IncomingParams, Outgoing, answered, decode, encode, oversized, progress_token,
+    unreadable,
 };
 
 /// How often a request of the peer lets rmcp's loop do something else first.
@@ -66,14 +67,25 @@ impl Inbox {
 
     /// Takes the text of one message, or of a batch.
     pub(super) fn text(&mut self, text: &Bytes) {
-        self.messages(text, decode(text));
+        self.messages(text, decode(text), None);
     }
 
-    /// Takes what was decoded from a text.
-    pub(super) fn messages(&mut self, text: &Bytes, decoded: Vec<Result<Incoming, String>>) {
+    /// Takes what was decoded from a text, and the request on whose stream it came.
+    pub(super) fn messages(
+        &mut self,
+        text: &Bytes,
+        decoded: Vec<Result<Incoming, String>>,
+        origin: Option<&RequestId>,
+    ) {
         for message in decoded {
             match message {
-                Ok(Incoming::Message(message)) => {
+                Ok(Incoming::Message(mut message)) => {
+                    if let JsonRpcMessage::Request(request) = &mut *message
+                        && let ServerRequest::CustomRequest(custom) = &mut request.request
+                        && let Some(came) = custom.extensions.get_mut::<IncomingParams>()
+                    {
+                        came.origin = origin.cloned();
+                    }
                     if let JsonRpcMessage::Notification(said) = &*message
                         && let ServerNotification::CancelledNotification(cancelled) =
                             &said.notification
@@ -84,7 +96,7 @@ impl Inbox {
                     self.waiting.push_back(*message);
                 }
                 Ok(Incoming::Notification { method, params }) => {
-                    self.link.notification(&method, params);
+                    self.link.notification(&method, params, origin);
                 }
                 Err(reason) => {
                     if let Some(events) = self.link.events() {
@@ -135,10 +147,14 @@ pub(super) fn outgoing_text(
         {
             link.register_progress(token, Arc::clone(listener));
         }
+        if let Some(related) = &outgoing.related {
+            link.register_related(request.id.clone(), Arc::clone(related));
+        }
         if let Some(stateless) = &outgoing.stateless
             && let Some(listener) = &stateless.subscriber
         {
-            link.register_subscription(request.id.to_string(), Arc::clone(listener));
+            let id = request.id.to_string();
+            link.register_subscription(id, Arc::clone(listener), outgoing.verbatim);
         }
     }
     encode(message)

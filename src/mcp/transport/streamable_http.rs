@@ -551,7 +551,7 @@ async fn answer_in_refusal(
     if !holds_answer(&decoded, id) {
         return Err(failure);
     }
-    say(heard, Said::Text(text, decoded)).await;
+    say(heard, Said::Text(text, decoded, Some(id.clone()))).await;
     Ok(())
 }
 

@@ -93,8 +93,8 @@ impl PostKind {
 
 /// What an exchange heard.
 pub(super) enum Said {
-    /// The text of one event or body, decoded.
-    Text(Bytes, Vec<Result<Incoming, String>>),
+    /// The text of one event or body, decoded, and the request on whose stream it came.
+    Text(Bytes, Vec<Result<Incoming, String>>, Option<RequestId>),
     /// An event over the limit.
     Oversized(Frame),
     /// A request of ours gets no answer.
@@ -305,7 +305,9 @@ impl Traffic {
 
     fn hear(&mut self, said: Said) {
         match said {
-            Said::Text(text, decoded) => self.inbox.messages(&text, decoded),
+            Said::Text(text, decoded, origin) => {
+                self.inbox.messages(&text, decoded, origin.as_ref());
+            }
             Said::Oversized(frame) => self.inbox.frame(frame),
             Said::Failed(id, reason) => {
                 if self.in_flight.remove(&id).is_some() {
@@ -343,7 +345,7 @@ pub(super) async fn pass_on(frame: Frame, wanted: Option<&RequestId>, heard: &He
         Frame::Line(text) => {
             let decoded = decode(&text);
             let answers = wanted.is_some_and(|wanted| holds_answer(&decoded, wanted));
-            (Said::Text(text, decoded), answers)
+            (Said::Text(text, decoded, wanted.cloned()), answers)
         }
         frame @ Frame::Oversized { .. } => {
             let answers = match (&frame, wanted) {

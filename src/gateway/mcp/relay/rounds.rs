@@ -1,0 +1,143 @@
+//! A client with a handshake at a server without one: what the server wants is asked of the client on
+//! the stream of its request, and the request repeated with the answers.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Asked;
+use super::splice::{appended, members, named, result_type, with_meta, without};
+use crate::gateway::mcp::client::Described;
+use crate::gateway::mcp::message::{INTERNAL_ERROR, RpcError};
+use crate::gateway::mcp::upstream::{Level, Upstream};
+use crate::json::RawJson;
+use crate::mcp::client::{MODERN_VERSIONS, Profile};
+
+/// How often one request is repeated.
+const MAXIMUM_ROUNDS: usize = 32;
+/// The wait before a request is repeated that nothing is wanted for; it doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted<'a> {
+    #[serde(borrow, default)]
+    input_requests: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    request_state: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Wish<'a> {
+    method: String,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+/// Sends a request until its answer is complete.
+pub(super) async fn request(up: &Upstream, asked: &Asked<'_>) -> Result<RawJson, RpcError> {
+    let level = up.shared.level(asked.client);
+    let params = stamped(asked.params.as_ref(), &asked.client.described(), level);
+    let mut sent = params.clone();
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..=MAXIMUM_ROUNDS {
+        let answer = super::direct::share(up, up.lasting(), asked, Some(sent), Ok(level)).await?;
+        if result_type(&answer).as_deref() != Some("input_required") {
+            return Ok(answer);
+        }
+        let wanted: Wanted<'_> = serde_json::from_slice(answer.as_bytes())
+            .map_err(|_| broken("input_required without a word of what"))?;
+        let mut pieces = Vec::new();
+        match wanted.input_requests {
+            Some(requests) => {
+                pause = FIRST_PAUSE;
+                pieces.push(named("inputResponses", &fulfilled(asked, requests).await?));
+            }
+            None if wanted.request_state.is_some() => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            None => return Err(broken("input_required without a word of what")),
+        }
+        if let Some(state) = wanted.request_state {
+            pieces.push(named("requestState", state.get()));
+        }
+        sent = appended(
+            without(params.as_bytes(), &["inputResponses", "requestState"]).as_bytes(),
+            &pieces.join(","),
+        );
+    }
+    Err(broken("input_required again and again"))
+}
+
+fn broken(what: &str) -> RpcError {
+    let message = format!("the server answered with {what}, so the request has no answer");
+    RpcError::new(INTERNAL_ERROR, message)
+}
+
+/// Asks the client for all that is wanted, at once.
+async fn fulfilled(asked: &Asked<'_>, requests: &RawValue) -> Result<String, RpcError> {
+    let wishes = members(requests.get().as_bytes()).into_iter();
+    let answers = wishes.map(|(key, wish)| async move {
+        let wish: Wish<'_> =
+            serde_json::from_str(wish.get()).map_err(|_| broken("a wish that is no request"))?;
+        let params = wish
+            .params
+            .map(|params| RawJson::trusted(params.get().to_owned()));
+        let answer = asked
+            .client
+            .ask(Some(asked.outlet), &wish.method, params.as_ref());
+        let answer = answer.await.map_err(RpcError::from)?;
+        let text = String::from_utf8_lossy(answer.as_bytes()).into_owned();
+        Ok::<_, RpcError>(named(&key, &text))
+    });
+    Ok(format!("{{{}}}", try_join_all(answers).await?.join(",")))
+}
+
+/// Parameters with all that a request of the later era carries, in the name of the client.
+pub(super) fn stamped(
+    params: Option<&RawJson>,
+    described: &Described,
+    level: Option<Level>,
+) -> RawJson {
+    let profile = Profile::default();
+    let text = |raw: &RawJson| String::from_utf8_lossy(raw.as_bytes()).into_owned();
+    let version = MODERN_VERSIONS.last().copied().unwrap_or_default();
+    let info = described.info.as_ref().unwrap_or(&profile.client_info);
+    let mut fields: Vec<(&str, Cow<'_, str>)> = vec![
+        (
+            "io.modelcontextprotocol/protocolVersion",
+            format!("\"{version}\"").into(),
+        ),
+        ("io.modelcontextprotocol/clientInfo", text(info).into()),
+        (
+            "io.modelcontextprotocol/clientCapabilities",
+            capabilities(described).into(),
+        ),
+    ];
+    if let Some(level) = level {
+        let level = format!("\"{}\"", level.name());
+        fields.push(("io.modelcontextprotocol/logLevel", level.into()));
+    }
+    with_meta(params, &fields)
+}
+
+/// The later era has no news of roots.
+fn capabilities(described: &Described) -> String {
+    let Some(own) = &described.capabilities else {
+        return "{}".to_owned();
+    };
+    if let Ok(mut value) = own.to_value()
+        && let Some(roots) = value
+            .get_mut("roots")
+            .and_then(|roots| roots.as_object_mut())
+        && roots.remove("listChanged").is_some()
+    {
+        return value.to_string();
+    }
+    String::from_utf8_lossy(own.as_bytes()).into_owned()
+}

@@ -1,0 +1,268 @@
+//! Connections to servers: one to each that all clients share, and those that belong to one client
+//! alone. Owns [`Upstream`]; uses `mcp::Group`'s members and `mcp::Lasting`.
+//!
+//! ```text
+//! shared    the connection of all clients: who hears what of it
+//! own       a connection of one client, for servers that ask their clients
+//! lease     connections to old servers that serve one call of a new client at a time
+//! related   what belongs to one request, on its way to the stream of that request
+//! lists     what a server has, as long as it is that
+//! news      changes of resources at new servers, for old clients
+//! clients   the clients that last longer than a request
+//! ```
+
+mod clients;
+mod lease;
+mod level;
+mod lists;
+mod news;
+mod own;
+mod related;
+mod shared;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+use super::client::{Client, Described};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::mcp::client::is_outage;
+use crate::mcp::{CallOptions, Lasting, Member, Opening, Params, ServerConfig, Setup, Status};
+use own::connection;
+
+pub(super) use clients::Clients;
+pub(super) use lease::{Lease, Leases, Served};
+pub(super) use level::{Level, level_of};
+pub(super) use lists::{Kind, List, has_capability};
+pub(super) use own::{Own, is_allowed};
+pub(super) use related::{Asks, Related};
+pub(super) use shared::{Ear, Listener, Shared};
+
+/// How many connections of single clients one server may have.
+const MAXIMUM_OWN: usize = 1_000;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A server.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) member: Arc<Member>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) leases: Arc<Leases>,
+    turns: Option<Semaphore>,
+    this: Weak<Self>,
+    /// The connection of the clients with a handshake, where the other one has none; none if the
+    /// server wants no handshake at all.
+    earlier: OnceCell<Option<Lasting>>,
+}
+
+/// The connection that the clients of one era share.
+pub(super) struct Line<'a> {
+    pub(super) lasting: &'a Lasting,
+    /// What the server said of itself on it.
+    pub(super) described: RawJson,
+    pub(super) has_handshake: bool,
+}
+
+/// What the shared connection to a server is opened with.
+pub(super) fn opening(shared: &Arc<Shared>) -> Opening {
+    Opening {
+        setup: setup(),
+        events: Some(Arc::new(Ear::new(shared, false))),
+        ..Opening::default()
+    }
+}
+
+/// Whatever a client should do with what a server says is the client's to do.
+fn setup() -> Setup {
+    Setup {
+        screens_tools: false,
+        ..Setup::default()
+    }
+}
+
+impl Upstream {
+    pub(super) fn new(member: Arc<Member>, shared: Arc<Shared>) -> Arc<Self> {
+        let limit = member.config().policy.max_concurrent_requests;
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            turns: limit.map(|limit| Semaphore::new(limit.max(1))),
+            member,
+            shared,
+            leases: Arc::default(),
+            earlier: OnceCell::new(),
+        })
+    }
+
+    pub(super) fn config(&self) -> &ServerConfig {
+        self.member.config()
+    }
+
+    /// The connection that all share.
+    pub(super) fn lasting(&self) -> &Lasting {
+        self.member.lasting()
+    }
+
+    /// The connection that clients of an era share; waits for it if there is none. A server that
+    /// speaks both eras is spoken to as its client speaks.
+    pub(super) async fn line(&self, is_modern: bool) -> Result<Line<'_>> {
+        let lasting = self.lasting();
+        let described = self.described(lasting).await?;
+        let has_handshake = lasting.has_handshake();
+        if !is_modern
+            && !has_handshake
+            && let Some(earlier) = self.earlier().await
+        {
+            return Ok(Line {
+                described: self.described(earlier).await?,
+                lasting: earlier,
+                has_handshake: true,
+            });
+        }
+        Ok(Line {
+            lasting,
+            described,
+            has_handshake,
+        })
+    }
+
+    /// Where clients with a handshake have made their wishes.
+    pub(super) fn old_lasting(&self) -> &Lasting {
+        let earlier = self.earlier.get().and_then(Option::as_ref);
+        earlier.unwrap_or_else(|| self.lasting())
+    }
+
+    /// Tries once whether a server without a handshake takes one all the same.
+    async fn earlier(&self) -> Option<&Lasting> {
+        if let Some(known) = self.earlier.get() {
+            return known.as_ref();
+        }
+        // Whoever fixed a revision means it.
+        if !matches!(self.config().mode.as_deref(), None | Some("auto")) {
+            return None;
+        }
+        let tried = self.earlier.get_or_try_init(|| async {
+            let events = Arc::new(Ear::new(&self.shared, true));
+            let lasting = connection(self.config(), &Described::default(), events);
+            lasting.settled().await;
+            if lasting.status() == Status::Ready {
+                self.shared.has_earlier();
+                return Ok(Some(lasting));
+            }
+            // One that was not reached may speak both eras all the same.
+            match lasting.last_error() {
+                Some(failure) if is_outage(&failure) => Err(()),
+                _ => Ok(None),
+            }
+        });
+        tried.await.ok()?.as_ref()
+    }
+
+    async fn described(&self, lasting: &Lasting) -> Result<RawJson> {
+        if let Some(described) = lasting.described() {
+            return Ok(described);
+        }
+        let options = CallOptions {
+            timeout: Some(self.config().endurance.connect_timeout),
+            ..CallOptions::default()
+        };
+        let answer = lasting.request("ping", Params::default(), options).await;
+        if let Some(described) = lasting.described() {
+            return Ok(described);
+        }
+        Err(answer.err().unwrap_or_else(|| {
+            let message = format!("the MCP server `{}` is not connected", self.config().name);
+            Error::new(ErrorKind::ConnectionClosed, message)
+        }))
+    }
+
+    /// Waits until the server takes one more request, where it takes only so many.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.turns.as_ref()?.acquire().await.ok()
+    }
+
+    /// The client's own connection, if it has one.
+    pub(super) fn own(&self, client: &Client) -> Option<Arc<Own>> {
+        lock(&self.shared.own).get(&client.number).cloned()
+    }
+
+    /// The client's own connection, made now if it has none.
+    pub(super) fn own_or_new(&self, client: &Arc<Client>) -> Result<Arc<Own>> {
+        let mut own = lock(&self.shared.own);
+        if let Some(found) = own.get(&client.number) {
+            return Ok(Arc::clone(found));
+        }
+        if own.len() >= MAXIMUM_OWN {
+            let message = format!(
+                "{MAXIMUM_OWN} clients have a connection of their own to the MCP server `{}` \
+                 already; come back later",
+                self.config().name
+            );
+            return Err(Error::new(ErrorKind::ConnectionClosed, message));
+        }
+        let made = Own::start(self.config(), client);
+        own.insert(client.number, Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// A client is gone, and with it what it had here.
+    pub(super) fn forget(&self, client: &Client) {
+        // Dropping a connection closes it.
+        drop(lock(&self.shared.own).remove(&client.number));
+        for uri in self.shared.forget(client.number) {
+            self.unsubscribe(uri);
+        }
+    }
+
+    /// Takes back a subscription of a listener that is gone, unless somebody else has the same.
+    pub(super) fn leave(&self, uri: String) {
+        if !self.shared.is_subscribed(&uri) {
+            self.unsubscribe(uri);
+        }
+    }
+
+    fn unsubscribe(&self, uri: String) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let Some(upstream) = self.this.upgrade() else {
+            return;
+        };
+        runtime.spawn(async move {
+            let object = serde_json::json!({ "uri": uri }).to_string();
+            let params = Params {
+                object: Some(RawJson::trusted(object)),
+                meta: None,
+            };
+            let options = CallOptions {
+                verbatim: true,
+                ..CallOptions::default()
+            };
+            // Nobody is left whom a refusal would matter to.
+            let _ = upstream
+                .old_lasting()
+                .request("resources/unsubscribe", params, options)
+                .await;
+        });
+    }
+
+    /// Brings a client of the earlier era the changes of a resource; `params` are those of the long
+    /// request.
+    pub(super) async fn begin_news(
+        &self,
+        client: &Arc<Client>,
+        uri: String,
+        params: RawJson,
+    ) -> Result<()> {
+        let news = &self.shared.news;
+        news.begin(client, uri, &self.member, params).await
+    }
+
+    pub(super) fn stop_news(&self, client: &Client, uri: &str) {
+        self.shared.news.stop(client.number, uri);
+    }
+}

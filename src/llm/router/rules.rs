@@ -13,6 +13,8 @@ use crate::llm::retry;
 const MAX_COOLDOWN: Duration = Duration::from_hours(1);
 /// Failures are a share of something from this many requests in a minute on.
 const FEW_REQUESTS: u64 = 5;
+/// The most repetitions that a request can ask for itself.
+const MAX_ASKED_RETRIES: u32 = 10;
 /// A deployment that has no other beside it is left alone when this many failed, and nothing else.
 const MANY_REQUESTS: u64 = 1000;
 
@@ -156,7 +158,7 @@ pub(super) fn repeats(
     let policy = settings.group_retry_policies.get(group.name);
     let by_policy = allowed(policy.unwrap_or(&settings.retry_policy), failure.kind);
     let limit = by_policy
-        .or(asked)
+        .or(asked.map(|asked| asked.min(MAX_ASKED_RETRIES)))
         .or(deployment.max_retries)
         .unwrap_or(settings.num_retries);
     if repeated >= limit {
@@ -442,6 +444,15 @@ mod tests {
         assert_eq!(most(None, Some(3), Some(2)), Some(3));
         assert_eq!(most(None, None, Some(2)), Some(2));
         assert_eq!(most(None, None, None), Some(1));
+        assert_eq!(most(None, Some(u32::MAX), None), None);
+        assert!(!repeats(
+            &RouterSettings::default(),
+            &deployment(),
+            failure,
+            group,
+            Some(u32::MAX),
+            MAX_ASKED_RETRIES
+        ));
     }
 
     #[test]

@@ -171,7 +171,8 @@ def test_a_stream_that_fails_midway_raises_after_its_chunks(tmp_path: Path) -> N
 def test_another_deployment_answers_for_one_that_is_at_its_limit(tmp_path: Path) -> None:
     limited = [answer(error("slow down"), "429 Too Many Requests") for _ in range(8)]
     with serve(*limited) as bad, serve(*[answer() for _ in range(8)]) as good:
-        config = f"model_list:\n{entry('gpt-4o', bad)}{entry('gpt-4o', good)}"
+        models = f"model_list:\n{entry('gpt-4o', bad)}{entry('gpt-4o', good)}"
+        config = f"{models}router_settings: {{cooldown_time: 3600}}\n"
         with running(config, tmp_path) as origin, client(origin) as sdk:
             retries = 0
             for _ in range(8):

@@ -258,7 +258,7 @@ fn what_the_image_is_built_from_is_there() {
     });
     assert!(names.all(|name| root.join(name).exists()), "{file}");
     assert!(file.contains("cargo build --locked --release --no-default-features --bin toolbridge"));
-    assert!(file.contains("\nUSER nonroot\n"));
+    assert!(file.contains("\nUSER toolbridge\n"));
 }
 
 #[test]

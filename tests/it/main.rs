@@ -11,6 +11,8 @@ mod gateway_config;
 #[cfg(test)]
 mod gateway_config_bytes;
 #[cfg(test)]
+mod gateway_deployments;
+#[cfg(test)]
 mod gateway_mcp;
 #[cfg(test)]
 mod gateway_reload;

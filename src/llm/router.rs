@@ -245,7 +245,7 @@ impl Router {
         let mut last = None;
         loop {
             let Some(place) = self.choose(group, body, &tried) else {
-                return Err(last.unwrap_or_else(|| exhausted(group)));
+                return Err(last.unwrap_or_else(|| group.refusal(body)));
             };
             let member = &group.members[place];
             let error = match member.ask(&self.client, body).await {
@@ -295,7 +295,8 @@ impl Router {
         let mut candidates = Vec::with_capacity(group.members.len());
         for is_second_round in [false, true] {
             for (place, load) in group.usable() {
-                if is_second_round || !tried.contains(&place) {
+                let fits = group.members[place].has_room_for(body);
+                if fits && (is_second_round || !tried.contains(&place)) {
                     places.push(place);
                     candidates.push(Candidate {
                         deployment: group.members[place].deployment(),
@@ -321,6 +322,25 @@ impl Group {
     fn usable(&self) -> impl Iterator<Item = (usize, Load)> {
         let loads = self.members.iter().map(|member| member.load());
         loads.enumerate().filter(|(_, load)| load.cooling.is_none())
+    }
+
+    /// Why nobody is asked.
+    fn refusal(&self, body: &RequestBody) -> Error {
+        if self.members.iter().any(|member| member.has_room_for(body)) {
+            return exhausted(self);
+        }
+        let message = format!(
+            "the request has about {} tokens, more than any deployment of the model {:?} takes \
+             (model_info.max_input_tokens, enable_pre_call_checks)",
+            body.tokens(),
+            self.name
+        );
+        Error::new(ErrorKind::ContextWindowExceeded, message).with_context(ErrorContext {
+            model: Some(self.name.clone()),
+            code: Some("context_length_exceeded".to_owned()),
+            param: Some("messages".to_owned()),
+            ..ErrorContext::default()
+        })
     }
 }
 

@@ -417,6 +417,53 @@ async fn another_configuration_keeps_what_is_remembered() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_too_long_for_a_deployment_goes_to_one_that_it_fits() {
+    let router = |is_checked, fallback: &str| {
+        let mut small = deployment("m", "small", "hi");
+        small.info.insert("max_input_tokens".to_owned(), json!(100));
+        let mut middle = deployment("m", "middle", "hi");
+        middle
+            .info
+            .insert("max_input_tokens".to_owned(), json!(300));
+        let large = deployment("large", "large", "hi");
+        let settings = RouterSettings {
+            enable_pre_call_checks: is_checked,
+            context_window_fallbacks: fallbacks(&[("m", &[fallback])]),
+            ..RouterSettings::default()
+        };
+        Router::new(vec![small, middle, large], settings)
+    };
+    let of_tokens = |count: usize| body(&format!("{{\"x\":\"{}\"}}", "a".repeat(count * 4)));
+    let checked = router(true, "large");
+    for _ in 0..20 {
+        assert_eq!(
+            id(&checked.ask("m", &of_tokens(200)).await.unwrap()),
+            "middle"
+        );
+        assert_eq!(
+            id(&checked.ask("m", &of_tokens(400)).await.unwrap()),
+            "large"
+        );
+    }
+    let error = router(true, "nobody")
+        .ask("m", &of_tokens(400))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ContextWindowExceeded);
+    // The bytes of a picture are not its tokens.
+    let picture = body(&format!(
+        "{{\"url\":\"data:image/png;base64,{}\"}}",
+        "a".repeat(4000)
+    ));
+    assert_eq!(checked.ask("m", &picture).await.unwrap().fallbacks, 0);
+    let unchecked = router(false, "large");
+    assert_eq!(
+        unchecked.ask("m", &of_tokens(400)).await.unwrap().fallbacks,
+        0
+    );
+}
+
 fn names() -> impl Strategy<Value = String> {
     "[a-e]"
 }

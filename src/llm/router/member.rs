@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -34,6 +35,8 @@ pub struct Member {
     tally: Arc<dyn Tally>,
     room: Option<Arc<Semaphore>>,
     trust: Trust,
+    /// What its context window takes, where that is looked at before it is asked.
+    window: Option<u64>,
 }
 
 /// A whole answer.
@@ -120,6 +123,11 @@ impl Member {
             room: at_once.map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))),
             settings: Arc::clone(settings),
             trust: Trust::default(),
+            window: deployment
+                .info
+                .get("max_input_tokens")
+                .and_then(Value::as_u64)
+                .filter(|_| settings.enable_pre_call_checks),
             deployment,
             is_alone,
             changes,
@@ -138,6 +146,14 @@ impl Member {
             _ => LATENCY_MEMORY,
         };
         self.tally.load(memory)
+    }
+
+    /// Whether a request fits its context window, as far as is known of both.
+    pub(super) fn has_room_for(&self, body: &RequestBody) -> bool {
+        self.window.is_none_or(|window| {
+            body.countable_tokens()
+                .is_none_or(|tokens| tokens <= window)
+        })
     }
 
     /// Asks it once.

@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// The key that the documentation of LiteLLM gives as its example.
 const PUBLIC_KEY: &str = "sk-1234";
 
+/// Whoever calls a gateway without keys.
+const ANYBODY: &str = "anybody";
+
 /// The keys that are accepted.
 #[derive(Debug)]
 pub(super) struct Access {
@@ -31,6 +34,13 @@ impl std::fmt::Debug for Secret {
 pub(super) struct Caller {
     /// What the caller is told apart from others by; never the key.
     pub(super) identity: String,
+}
+
+impl Caller {
+    /// Whether it had to give no key.
+    pub(super) fn is_anybody(&self) -> bool {
+        self.identity == ANYBODY
+    }
 }
 
 impl Access {
@@ -70,7 +80,7 @@ impl Access {
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
         let Some(Secret(wanted)) = &self.master_key else {
             return Ok(Caller {
-                identity: "anybody".to_owned(),
+                identity: ANYBODY.to_owned(),
             });
         };
         let found = given(headers);

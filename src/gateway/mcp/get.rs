@@ -12,7 +12,7 @@ use super::Endpoint;
 use super::client::{Client, Described};
 use super::headers::{Accepts, SESSION_ID, text};
 use super::post::{Refused, nowhere};
-use super::scope::Scope;
+use super::scope::{Forwarded, Scope};
 use super::session::{Kind, Session};
 use super::stream::{read_event_id, response};
 use crate::gateway::Shared;
@@ -30,7 +30,7 @@ pub(in crate::gateway) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
-    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+    let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(nowhere());
     };
     let version = text(&headers, "mcp-protocol-version");
@@ -50,7 +50,7 @@ pub(in crate::gateway) async fn sse(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
-    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+    let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(nowhere());
     };
     Ok(shared.mcp.open_sse(caller, scope, &headers))
@@ -63,7 +63,7 @@ pub(in crate::gateway) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
-    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+    let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(nowhere());
     };
     let endpoint = &shared.mcp;
@@ -82,8 +82,14 @@ pub(in crate::gateway) async fn delete(
 
 impl Endpoint {
     /// The servers that a request is for; none if its path leads nowhere.
-    pub(super) fn scope(&self, names: Option<&String>, headers: &HeaderMap) -> Option<Scope> {
-        let scope = Scope::read(names.map(String::as_str), headers);
+    pub(super) fn scope(
+        &self,
+        caller: &Caller,
+        names: Option<&String>,
+        headers: &HeaderMap,
+    ) -> Option<Scope> {
+        let mut scope = Scope::read(names.map(String::as_str), headers);
+        scope.forwarded = Forwarded::read(headers, &self.relay.forwarded(), caller);
         self.relay.knows(&scope).then_some(scope)
     }
 

@@ -57,7 +57,7 @@ pub(in crate::gateway) async fn post(
     body: Body,
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
-    let Some(scope) = shared.mcp.scope(names.as_deref(), &headers) else {
+    let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(nowhere());
     };
     let body = axum::body::to_bytes(body, MAXIMUM_BODY_BYTES)

@@ -28,6 +28,8 @@ mod splice;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use http::HeaderName;
+
 use super::client::{Client, Outlet};
 use super::message::{INVALID_PARAMS, Request, RpcError};
 use super::scope::{Covered, RESERVED, Scope, Unknown};
@@ -47,6 +49,8 @@ pub(super) use splice::{member, text_member, with_subscription};
 pub(super) struct Relay {
     servers: Group,
     upstreams: RwLock<Arc<Vec<Arc<Upstream>>>>,
+    /// The headers of clients that any of the servers gets.
+    forwarded: RwLock<Arc<[HeaderName]>>,
     clients: Arc<Clients>,
     parking: Arc<Parking>,
     names: Names,
@@ -67,6 +71,7 @@ impl Relay {
         let relay = Self {
             servers: Group::new(separator()?, Arc::new(|_, _| {})),
             upstreams: RwLock::default(),
+            forwarded: RwLock::default(),
             clients: Arc::default(),
             parking: Parking::new()?,
             names: Names::new(separator()?),
@@ -111,7 +116,16 @@ impl Relay {
             let (_, ear) = ears.swap_remove(place);
             Some(Upstream::new(member, ear))
         });
-        let upstreams = Arc::new(upstreams.collect());
+        let upstreams: Arc<Vec<Arc<Upstream>>> = Arc::new(upstreams.collect());
+        let forwarded = upstreams.iter().flat_map(|server| {
+            let names = server.config().policy.forwarded_headers.iter();
+            names.filter_map(|name| HeaderName::try_from(name).ok())
+        });
+        let forwarded = forwarded.collect();
+        *self
+            .forwarded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = forwarded;
         *self
             .upstreams
             .write()
@@ -132,6 +146,42 @@ impl Relay {
         scope.covered(&self.upstreams(), |server| server.config())
     }
 
+    /// The headers of clients that any of the servers gets.
+    pub(super) fn forwarded(&self) -> Arc<[HeaderName]> {
+        Arc::clone(
+            &self
+                .forwarded
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// The servers that a client came for, each over the connection that has the client's credentials.
+    fn covered_by(&self, client: &Client) -> Result<Covered<Arc<Upstream>>, RpcError> {
+        let gone = |Unknown| {
+            let message = "the servers of this endpoint are not configured any more";
+            RpcError::new(INVALID_PARAMS, message)
+        };
+        let covered = self.covered(&client.scope).map_err(gone)?;
+        let forwarded = &client.scope.forwarded;
+        if forwarded.is_empty() {
+            return Ok(covered);
+        }
+        let all = self.upstreams();
+        let all: Vec<_> = all.iter().map(|one| one.config()).collect();
+        let with = |server: Arc<Upstream>| {
+            let headers = forwarded.of(server.config(), &all);
+            server.with(headers, &self.clients)
+        };
+        Ok(match covered {
+            Covered::One(server) => Covered::One(with(server)?),
+            Covered::Many(servers) => {
+                let servers: Result<_> = servers.into_iter().map(with).collect();
+                Covered::Many(servers?)
+            }
+        })
+    }
+
     /// Whether a scope leads anywhere.
     pub(super) fn knows(&self, scope: &Scope) -> bool {
         self.covered(scope).is_ok()
@@ -144,7 +194,7 @@ impl Relay {
         method: &str,
         params: Option<&RawJson>,
     ) {
-        match self.covered(&client.scope) {
+        match self.covered_by(client) {
             Ok(Covered::One(server)) => {
                 direct::notification(&server, client, method, params).await;
             }
@@ -188,13 +238,9 @@ impl Relay {
         if asked.method == "initialize" {
             self.clients.add(client);
         }
-        match self.covered(&client.scope) {
-            Ok(Covered::One(server)) => direct::request(&server, &asked, &self.parking).await,
-            Ok(Covered::Many(servers)) => many::request(self, &servers, &asked).await,
-            Err(Unknown) => Err(RpcError::new(
-                INVALID_PARAMS,
-                "the servers of this endpoint are not configured any more",
-            )),
+        match self.covered_by(client)? {
+            Covered::One(server) => direct::request(&server, &asked, &self.parking).await,
+            Covered::Many(servers) => many::request(self, &servers, &asked).await,
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Which servers a client came for: those that its path names, narrowed by its headers. Owns
 //! [`Scope`]; pure.
 
+mod forwarded;
+
 use http::HeaderMap;
 
 use super::headers::text;
 use crate::mcp::ServerConfig;
+
+pub(super) use forwarded::Forwarded;
 
 /// Names that paths of the gateway begin with, which no server can have.
 pub(super) const RESERVED: [&str; 6] = ["sse", "tools", "mcp", "health", "v1", "chat"];
@@ -21,6 +25,8 @@ pub(super) struct Scope {
     servers: Option<Vec<String>>,
     /// Those of `x-mcp-access-groups`.
     groups: Option<Vec<String>>,
+    /// What the client gives its servers to see.
+    pub(super) forwarded: Forwarded,
 }
 
 /// A path that leads nowhere.
@@ -44,6 +50,7 @@ impl Scope {
             path: path.map(names),
             servers: header("x-mcp-servers"),
             groups: header("x-mcp-access-groups"),
+            forwarded: Forwarded::default(),
         }
     }
 

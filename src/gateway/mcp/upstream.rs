@@ -20,7 +20,9 @@ mod own;
 mod related;
 mod shared;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
@@ -28,7 +30,10 @@ use super::client::{Client, Described};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::mcp::client::is_outage;
-use crate::mcp::{CallOptions, Lasting, Member, Opening, Params, ServerConfig, Setup, Status};
+use crate::mcp::{
+    CallOptions, Group, Lasting, Member, Opening, Params, ServerConfig, Setup, Status, Target,
+};
+use crate::tools::Separator;
 use own::connection;
 
 pub(super) use clients::Clients;
@@ -39,6 +44,10 @@ pub(super) use own::{Own, is_allowed};
 pub(super) use related::{Asks, Related};
 pub(super) use shared::{Ear, Listener, Shared};
 
+/// With how many credentials of clients one server may be used.
+const MAXIMUM_CREDENTIALS: usize = 256;
+/// After how long without a call a connection with a client's credentials is closed.
+const IDLE_CREDENTIALS: Duration = Duration::from_mins(5);
 /// How many connections of single clients one server may have.
 const MAXIMUM_OWN: usize = 1_000;
 
@@ -54,10 +63,17 @@ pub(super) struct Upstream {
     pub(super) leases: Arc<Leases>,
     turns: Option<Semaphore>,
     this: Weak<Self>,
+    /// The same server with other credentials, which clients gave.
+    others: Mutex<Others>,
+    /// What keeps the connection where it is one with other credentials.
+    _group: Option<Group>,
     /// The connection of the clients with a handshake, where the other one has none; none if the
     /// server wants no handshake at all.
     earlier: OnceCell<Option<Lasting>>,
 }
+
+/// A server with other credentials, by the headers that carry them.
+type Others = HashMap<Vec<(String, String)>, Arc<Upstream>>;
 
 /// The connection that the clients of one era share.
 pub(super) struct Line<'a> {
@@ -86,6 +102,10 @@ fn setup() -> Setup {
 
 impl Upstream {
     pub(super) fn new(member: Arc<Member>, shared: Arc<Shared>) -> Arc<Self> {
+        Self::of(member, shared, None)
+    }
+
+    fn of(member: Arc<Member>, shared: Arc<Shared>, group: Option<Group>) -> Arc<Self> {
         let limit = member.config().policy.max_concurrent_requests;
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
@@ -94,7 +114,59 @@ impl Upstream {
             shared,
             leases: Arc::default(),
             earlier: OnceCell::new(),
+            others: Mutex::default(),
+            _group: group,
         })
+    }
+
+    /// The same server with these headers beside its own, over a connection of their own.
+    pub(super) fn with(
+        self: &Arc<Self>,
+        headers: Vec<(String, String)>,
+        clients: &Arc<Clients>,
+    ) -> Result<Arc<Self>> {
+        let mut config = self.config().clone();
+        let Target::Http { settings, .. } = &mut config.target else {
+            return Ok(Arc::clone(self));
+        };
+        if headers.is_empty() {
+            return Ok(Arc::clone(self));
+        }
+        let mut others = lock(&self.others);
+        if let Some(found) = others.get(&headers) {
+            return Ok(Arc::clone(found));
+        }
+        if others.len() >= MAXIMUM_CREDENTIALS {
+            others.retain(|_, other| !other.is_idle());
+        }
+        if others.len() >= MAXIMUM_CREDENTIALS {
+            let message = format!(
+                "the MCP server `{}` is used with {MAXIMUM_CREDENTIALS} credentials at once already; \
+                 come back later",
+                config.name
+            );
+            return Err(Error::new(ErrorKind::ConnectionClosed, message));
+        }
+        let is_replaced = |name: &str| {
+            let mut names = headers.iter();
+            names.any(|(other, _)| other.eq_ignore_ascii_case(name))
+        };
+        settings.headers.retain(|(name, _)| !is_replaced(name));
+        settings.headers.extend(headers.iter().cloned());
+        let idle_close = config.endurance.idle_close;
+        config.endurance.idle_close = idle_close.or(Some(IDLE_CREDENTIALS));
+        let shared = Shared::new(config.clone(), Arc::clone(clients));
+        let group = Group::new(Separator::default(), Arc::new(|_, _| {}));
+        let member = group.add(config, opening(&shared))?;
+        let made = Self::of(member, shared, Some(group));
+        others.insert(headers, Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// Whether nobody uses it.
+    fn is_idle(self: &Arc<Self>) -> bool {
+        let is_unused = Arc::strong_count(self) == 1 && lock(&self.shared.own).is_empty();
+        is_unused && !matches!(self.lasting().status(), Status::Ready | Status::Connecting)
     }
 
     pub(super) fn config(&self) -> &ServerConfig {
@@ -211,6 +283,10 @@ impl Upstream {
 
     /// A client is gone, and with it what it had here.
     pub(super) fn forget(&self, client: &Client) {
+        let others: Vec<_> = lock(&self.others).values().cloned().collect();
+        for other in others {
+            other.forget(client);
+        }
         // Dropping a connection closes it.
         drop(lock(&self.shared.own).remove(&client.number));
         for uri in self.shared.forget(client.number) {

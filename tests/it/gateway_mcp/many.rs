@@ -263,3 +263,50 @@ async fn a_session_hears_of_changes_of_the_servers_that_it_came_for() {
     );
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn headers_reach_the_server_that_they_are_for_over_a_connection_of_their_own() {
+    let (a, b) = (full("a").await, full("b").await);
+    let mut first = server("a", &a);
+    first.policy.forwarded_headers = vec!["X-Tenant".to_owned()];
+    let gateway = gateway(vec![first, server("b", &b)]).await;
+    let client = Client::new(&gateway, "/mcp");
+    let list = format!("{{{META}}}");
+    client.request("prompts/list", &list).await;
+    let begun = (a.count("initialize"), b.count("initialize"));
+    assert_eq!(begun, (1, 1));
+    let call = |tool: &str| {
+        format!(
+            r#"{{"name":"{tool}",{}}}"#,
+            META.replace("elicitation", "x")
+                .replace("sampling", "y")
+                .replace("roots", "z")
+        )
+    };
+    let given = [
+        ("x-tenant", "t1"),
+        ("x-secret", "s"),
+        ("x-mcp-b-authorization", "Bearer of-b"),
+        ("x-mcp-b-host", "elsewhere"),
+    ];
+    for _ in 0..2 {
+        client
+            .request_with("tools/call", &call("only_a"), &given)
+            .await
+            .result();
+        assert_eq!(a.headers()["x-tenant"], "t1");
+        assert!(!a.headers().contains_key("x-secret"));
+        assert!(!a.headers().contains_key("authorization"));
+        client
+            .request_with("tools/call", &call("only_b"), &given)
+            .await
+            .result();
+        assert_eq!(b.headers()["authorization"], "Bearer of-b");
+        assert_ne!(b.headers()["host"], "elsewhere");
+        assert!(!b.headers().contains_key("x-tenant"));
+    }
+    assert_eq!((a.count("initialize"), b.count("initialize")), (2, 2));
+    client.request("tools/call", &call("only_b")).await.result();
+    assert!(!b.headers().contains_key("authorization"));
+    gateway.stop().await;
+}

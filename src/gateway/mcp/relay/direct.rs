@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::parking::{self, Parking};
 use super::seal::state_of;
-use super::splice::{member, progress_token, text_member, with_member};
+use super::splice::{member, progress_token, text_member, with_member, without_envelope};
 use super::{Asked, describe, listen, policy, rounds};
 use crate::gateway::mcp::client::Client;
 use crate::gateway::mcp::message::{INVALID_PARAMS, METHOD_NOT_FOUND, RpcError, unasked};
@@ -199,7 +199,8 @@ async fn new_client(
         }
         method => {
             let level = own_level(asked).map_or(Err(()), |level| Ok(Some(level)));
-            let answer = share(up, up.lasting(), asked, asked.params.clone(), level).await?;
+            let params = asked.params.as_ref().map(without_envelope);
+            let answer = share(up, up.lasting(), asked, params, level).await?;
             Ok(describe::completed(method, &answer))
         }
     }

@@ -14,7 +14,7 @@ use super::Asked;
 use super::describe::completed;
 use super::direct::own_level;
 use super::seal::{Purpose, Seal, Ticket, state_of};
-use super::splice::{member, named, progress_token, with_member};
+use super::splice::{member, named, progress_token, with_member, without_envelope};
 use crate::error::Result;
 use crate::gateway::mcp::client::{Abilities, Outlet};
 use crate::gateway::mcp::message::{INTERNAL_ERROR, INVALID_PARAMS, RpcError, unasked};
@@ -330,7 +330,7 @@ fn begin(up: &Upstream, asked: &Asked<'_>) -> Result<Call, RpcError> {
         listener
     });
     let method = asked.method.to_owned();
-    let params = asked.params.clone();
+    let params = asked.params.as_ref().map(without_envelope);
     let work = tokio::spawn(async move {
         let outcome = work(&lease, &method, params, progress, level.ok()).await;
         lease.give_back();

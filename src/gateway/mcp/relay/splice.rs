@@ -137,6 +137,25 @@ pub(super) fn with_meta(params: Option<&RawJson>, fields: &[(&str, Cow<'_, str>)
     }
 }
 
+/// What every request of the later era says of its sender; a server with a handshake refuses it.
+const ENVELOPE: [&str; 4] = [
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/logLevel",
+];
+
+/// Parameters of the later era for a server of the earlier one.
+pub(super) fn without_envelope(params: &RawJson) -> RawJson {
+    match member(params.as_bytes(), "_meta") {
+        Some(meta) => {
+            let rest = without(meta.get().as_bytes(), &ENVELOPE);
+            replaced(params, meta, rest.as_bytes())
+        }
+        None => params.clone(),
+    }
+}
+
 /// Parameters, or a result, with that id of a subscription in their `_meta`.
 pub(in crate::gateway::mcp) fn with_subscription(
     params: Option<&RawJson>,
@@ -201,6 +220,17 @@ mod tests {
                 &fields
             )),
             r#"{"_meta":{"w":3.0,"v":1},"a":1}"#
+        );
+    }
+
+    #[test]
+    fn a_server_with_a_handshake_sees_nothing_of_the_later_era() {
+        let params = raw(
+            r#"{"b":1.50,"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"c"},"mine":2.0,"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"a":1}"#,
+        );
+        assert_eq!(
+            text(&without_envelope(&params)),
+            r#"{"b":1.50,"_meta":{"mine":2.0},"a":1}"#
         );
     }
 

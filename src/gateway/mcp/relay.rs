@@ -33,7 +33,7 @@ use http::HeaderName;
 use super::client::{Client, Outlet};
 use super::message::{INVALID_PARAMS, Request, RpcError};
 use super::scope::{Covered, RESERVED, Scope, Unknown};
-use super::upstream::{Clients, Shared, Upstream, opening};
+use super::upstream::{Clients, Kind, Shared, Upstream, opening};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::mcp::{Group, ServerConfig};
@@ -220,6 +220,32 @@ impl Relay {
         self.servers.close().await;
     }
 
+    /// The parameters of a request, with the server's own name for what it names as several servers
+    /// are asked for it.
+    async fn unprefixed(&self, server: &Arc<Upstream>, asked: &Asked<'_>) -> Option<RawJson> {
+        let params = asked.params.as_ref()?;
+        let kind = match asked.method {
+            "tools/call" => Kind::Tools,
+            "prompts/get" => Kind::Prompts,
+            _ => return Some(params.clone()),
+        };
+        let name = text_member(params.as_bytes(), "name");
+        let Some(name) = name.filter(|name| name.starts_with(server.member.label())) else {
+            return Some(params.clone());
+        };
+        // A name of the server's own means what it says.
+        let list = server.list(kind).await;
+        if list.is_none_or(|list| list.has(&name)) {
+            return Some(params.clone());
+        }
+        let servers = [Arc::clone(server)];
+        let Ok((_, own)) = self.names.find(kind, &servers, &name).await else {
+            return Some(params.clone());
+        };
+        let own = serde_json::Value::from(own).to_string();
+        Some(splice::with_member(params, "name", &own))
+    }
+
     /// Answers a request of a client. What belongs to it on the way goes to `related`. Dropping the
     /// future cancels it everywhere.
     pub(super) async fn request(
@@ -239,7 +265,11 @@ impl Relay {
             self.clients.add(client);
         }
         match self.covered_by(client)? {
-            Covered::One(server) => direct::request(&server, &asked, &self.parking).await,
+            Covered::One(server) => {
+                let params = self.unprefixed(&server, &asked).await;
+                let asked = Asked { params, ..asked };
+                direct::request(&server, &asked, &self.parking).await
+            }
             Covered::Many(servers) => many::request(self, &servers, &asked).await,
         }
     }

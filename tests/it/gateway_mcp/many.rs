@@ -310,3 +310,21 @@ async fn headers_reach_the_server_that_they_are_for_over_a_connection_of_their_o
     assert!(!b.headers().contains_key("authorization"));
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn one_server_takes_its_tools_by_their_longer_names_too() {
+    let a = full("a").await;
+    let gateway = gateway(vec![server("a", &a)]).await;
+    let (client, _) = Client::old(&gateway, "/mcp/a", "{}").await;
+    for (name, own) in [
+        ("a-both", "both"),
+        ("both", "both"),
+        ("a-nothing", "nothing"),
+    ] {
+        let params = format!(r#"{{"x":1.50,"name":"{name}"}}"#);
+        client.request("tools/call", &params).await;
+        let sent = a.params("tools/call").unwrap();
+        assert_eq!(sent, format!(r#"{{"x":1.50,"name":"{own}"}}"#));
+    }
+    gateway.stop().await;
+}

@@ -125,6 +125,17 @@ def test_the_installed_package_comes_alone_and_imports(
     assert Path(file).is_relative_to(python.parents[1])
 
 
+def test_the_installed_package_brings_the_command(
+    installed: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    python, environment = installed
+    command = python.parent / "toolbridge"
+    assert run([command, "--version"], environment).startswith("toolbridge ")
+    config = tmp_path / "config.yaml"
+    config.write_text("mcp_servers: {time: {command: mcp-server-time}}\n")
+    assert "1 MCP server, " in run([command, "check", config], environment)
+
+
 def test_the_installed_package_runs_the_quickstart(
     installed: tuple[Path, dict[str, str]], repository: Path, tmp_path: Path
 ) -> None:

@@ -67,12 +67,14 @@ test-official: develop .venv-mcp1/.ready .venv-mcp2/.ready ## the tool bridge wi
 	PYTHONPATH=python .venv-mcp1/bin/python -m pytest tests/python/official $(PYTEST_ARGS)
 	PYTHONPATH=python .venv-mcp2/bin/python -m pytest tests/python/official $(PYTEST_ARGS)
 
-conformance: develop .conformance/.ready ## the client scenarios of the official MCP conformance suite
+conformance: develop .conformance/.ready ## the official MCP conformance suite: our client, and a server through the gateway
 	PYTHONPATH=python $(BIN)/python tests/conformance/run.py .conformance $(CONFORMANCE_REVISIONS)
+	cargo build --quiet --locked --no-default-features --bin toolbridge
+	$(BIN)/python tests/conformance/run_server.py .conformance "$(CARGO_TARGET_DIR)/debug/toolbridge" $(CONFORMANCE_REVISIONS)
 
 # The same properties, on text that proptest makes up, are part of `make test`.
 fuzz: ## the fuzz targets of what reads a peer's bytes; needs cargo-fuzz and a nightly compiler
-	@for target in framing event_stream config; do \
+	@for target in framing event_stream config message; do \
 		cargo +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" $$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
 	done

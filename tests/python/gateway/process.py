@@ -10,6 +10,7 @@ import re
 import subprocess
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,24 @@ def binary() -> Path:
     return found
 
 
+@dataclass(frozen=True)
+class Started:
+    """A gateway that runs."""
+
+    origin: str
+    pid: int
+
+
 @contextmanager
 def running(config: str, folder: Path, *arguments: str) -> Iterator[str]:
     """Runs a gateway on a free port; gives its origin."""
+    with started(config, folder, *arguments) as gateway:
+        yield gateway.origin
+
+
+@contextmanager
+def started(config: str, folder: Path, *arguments: str) -> Iterator[Started]:
+    """As `running`; gives the process as well."""
     path = folder / "config.yaml"
     path.write_text(config, encoding="utf-8")
     command = [str(binary()), "--config", str(path), "--port", "0", *arguments]
@@ -50,7 +66,7 @@ def running(config: str, folder: Path, *arguments: str) -> Iterator[str]:
         reader = threading.Thread(target=process.stderr.read, daemon=True)
         reader.start()
         try:
-            yield match[1]
+            yield Started(match[1], process.pid)
         finally:
             process.terminate()
             process.wait(PATIENCE)

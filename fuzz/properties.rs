@@ -1,6 +1,9 @@
-//! What holds of every text, right or wrong: however its bytes are cut, the same is found in it. The
-//! bodies of the fuzz targets and of the property tests.
+//! What holds of every text, right or wrong: however its bytes are cut, the same is found in it, and
+//! what is passed on of it is JSON. The bodies of the fuzz targets and of the property tests.
 
+use bytes::Bytes;
+use toolbridge::gateway::mcp::message::{self, Body, Message, Unreadable};
+use toolbridge::json::RawJson;
 use toolbridge::mcp::transport::event_stream::{Event, EventParser};
 use toolbridge::mcp::transport::framing::{Frame, Framer};
 
@@ -92,4 +95,45 @@ pub(crate) fn event_stream(data: &[u8]) {
     }
     assert_eq!(whole, events(limit, text.chunks(1)), "byte by byte");
     assert_eq!(whole, events(limit, pieces(text)), "in pieces");
+}
+
+fn is_json(text: &RawJson) {
+    RawJson::parse(text.clone().into_bytes()).expect("what is passed on is JSON");
+}
+
+/// What is answered to a message has its id, and can be read by whoever reads messages.
+fn taken(read: Result<Message, Unreadable>) {
+    let answer = match read {
+        Ok(Message::Request(request)) => {
+            is_json(&request.id);
+            request.params.iter().for_each(is_json);
+            // Written again by us, it is read as the same.
+            let written = message::unasked(None, &request.method, request.params.as_ref());
+            let read = message::read(&written).expect("a message of ours is one");
+            let Body::One(Message::Notification { method, params }) = read else {
+                panic!("it has no id");
+            };
+            assert_eq!(method, request.method);
+            assert!(params == request.params);
+            message::answer(&request.id, &Ok(RawJson::trusted("{}")))
+        }
+        Ok(Message::Notification { params, .. }) => return params.iter().for_each(is_json),
+        Ok(Message::Answer { id, outcome }) => {
+            is_json(&id);
+            return is_json(&outcome.unwrap_or_else(|error| error));
+        }
+        Err(unreadable) => unreadable.answer(),
+    };
+    let Ok(Body::One(Message::Answer { .. })) = message::read(&answer) else {
+        panic!("it is no answer");
+    };
+}
+
+/// Of the messages of a client.
+pub(crate) fn message(data: &[u8]) {
+    match message::read(&Bytes::copy_from_slice(data)) {
+        Ok(Body::One(message)) => taken(Ok(message)),
+        Ok(Body::Batch(batch)) => batch.into_iter().for_each(taken),
+        Err(unreadable) => taken(Err(unreadable)),
+    }
 }

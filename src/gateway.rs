@@ -19,7 +19,7 @@ pub mod config;
 mod failure;
 mod llm;
 mod log;
-mod mcp;
+pub mod mcp;
 mod origin;
 mod router;
 mod server;

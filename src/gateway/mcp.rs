@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! post, get      HTTP of one transport -> `message` -> `relay`
+//! exchange       how a request is answered over HTTP
 //! headers        which revision a request is of, and whether its headers agree with its body
 //! session        what lasts longer than a request
 //! stream         what one answer carries, and how it is taken up again
@@ -13,9 +14,10 @@
 //! ```
 
 mod client;
+mod exchange;
 mod get;
 mod headers;
-mod message;
+pub mod message;
 mod post;
 mod relay;
 mod scope;

@@ -10,15 +10,15 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::Endpoint;
 use super::client::{Client, Described};
-use super::headers::{Accepts, SESSION_ID, text};
-use super::post::{Refused, nowhere};
+use super::exchange::{Exchange, Refused};
+use super::headers::{self, Accepts, SESSION_ID, is_modern, text};
+use super::post::FIRST_PRIMED;
 use super::scope::{Forwarded, Scope};
 use super::session::{Kind, Session};
 use super::stream::{read_event_id, response};
 use crate::gateway::Shared;
 use crate::gateway::access::Caller;
 use crate::gateway::failure::Failure;
-use crate::mcp::client::MODERN_VERSIONS;
 
 /// The revision of HTTP+SSE.
 const SSE_VERSION: &str = "2024-11-05";
@@ -31,11 +31,16 @@ pub(in crate::gateway) async fn get(
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
-        return Ok(nowhere());
+        return Ok(Refused::nowhere().into_response());
     };
-    let version = text(&headers, "mcp-protocol-version");
+    let version = match headers::version(&headers) {
+        Ok(version) => version,
+        Err(error) => {
+            return Ok(Refused::with(StatusCode::BAD_REQUEST, error).into_response());
+        }
+    };
     let answer = match text(&headers, SESSION_ID) {
-        _ if version.is_some_and(|version| MODERN_VERSIONS.contains(&version)) => not_allowed(),
+        _ if version.is_some_and(is_modern) => not_allowed(),
         Some(id) => shared.mcp.stream(&caller, &scope, id, &headers),
         None if version.is_none() => shared.mcp.open_sse(caller, scope, &headers),
         None => not_allowed(),
@@ -51,7 +56,7 @@ pub(in crate::gateway) async fn sse(
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
-        return Ok(nowhere());
+        return Ok(Refused::nowhere().into_response());
     };
     Ok(shared.mcp.open_sse(caller, scope, &headers))
 }
@@ -64,17 +69,20 @@ pub(in crate::gateway) async fn delete(
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
-        return Ok(nowhere());
+        return Ok(Refused::nowhere().into_response());
     };
     let endpoint = &shared.mcp;
-    let Some(id) = text(&headers, SESSION_ID) else {
+    let version = headers::version(&headers);
+    let id = text(&headers, SESSION_ID);
+    let Some(id) = id.filter(|_| !matches!(version, Ok(Some(version)) if is_modern(version)))
+    else {
         return Ok(not_allowed());
     };
     let Some(session) = endpoint
         .sessions
         .find(id, Kind::Streamable, &caller, &scope)
     else {
-        return Ok(unknown());
+        return Ok(Refused::unknown_session().into_response());
     };
     endpoint.end(&session);
     Ok(Response::default())
@@ -98,21 +106,30 @@ impl Endpoint {
             return unacceptable();
         }
         let Some(session) = self.sessions.find(id, Kind::Streamable, caller, scope) else {
-            return unknown();
+            return Refused::unknown_session().into_response();
         };
-        let resumed = text(headers, "last-event-id").and_then(read_event_id);
-        let Some((number, after)) = resumed else {
-            return response(
-                Some(Bytes::from_static(b": open\n\n")),
-                session.unasked.reader(None),
-                (),
-            );
+        let exchange = Exchange {
+            accepts: Accepts::read(headers),
+            is_primed: session.client.described().version.as_str() >= FIRST_PRIMED,
+            session: Some(Arc::clone(&session)),
         };
-        match session.stream_of(number) {
-            Some(stream) => response(None, stream.reader(Some(after)), ()),
+        let Some(last) = headers.get("last-event-id") else {
+            if exchange.is_primed {
+                return exchange.begin(session.unasked.reader());
+            }
+            let first = Bytes::from_static(b": open\n\n");
+            return response(Some(first), session.unasked.reader(), ());
+        };
+        let resumed = last.to_str().ok().and_then(read_event_id);
+        let resumed = resumed.and_then(|(number, after)| {
+            let stream = session.stream_of(number)?;
+            stream.resumed(after)
+        });
+        match resumed {
+            Some(reader) => response(None, reader, ()),
             None => Refused::new(
                 StatusCode::BAD_REQUEST,
-                "Last-Event-ID names a stream that is not kept any more",
+                "Last-Event-ID names no event of this session after which everything is kept",
             )
             .into_response(),
         }
@@ -136,7 +153,7 @@ impl Endpoint {
         };
         // Relative, so that it holds behind a proxy that puts the gateway under another path.
         let place = format!("event: endpoint\ndata: ?sessionId={}\n\n", session.id);
-        let reader = session.unasked.reader(None);
+        let reader = session.unasked.reader();
         let held = Open {
             endpoint: Arc::clone(self),
             session,
@@ -167,14 +184,6 @@ fn not_allowed() -> Response {
         .headers_mut()
         .insert(header::ALLOW, header::HeaderValue::from_static("POST"));
     response
-}
-
-fn unknown() -> Response {
-    Refused::new(
-        StatusCode::NOT_FOUND,
-        "the session is not known, or has ended: begin a new one with initialize",
-    )
-    .into_response()
 }
 
 fn unacceptable() -> Response {

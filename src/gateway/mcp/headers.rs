@@ -54,6 +54,35 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// A header that may be given once, and whose value whoever stands between reads as well.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, RpcError> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(mismatch(&format!("{name} is given more than once")));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| mismatch(&format!("{name} has characters that no such header has")))?;
+    Ok(Some(text))
+}
+
+/// Which revision a message that is no request of its own says it is of, if it says so.
+pub(super) fn version(headers: &HeaderMap) -> Result<Option<&str>, RpcError> {
+    match single(headers, VERSION)? {
+        Some(known) if LEGACY_VERSIONS.contains(&known) || is_modern(known) => Ok(Some(known)),
+        Some(other) => Err(unsupported(other)),
+        None => Ok(None),
+    }
+}
+
+/// Whether every request of that revision stands alone.
+pub(super) fn is_modern(version: &str) -> bool {
+    MODERN_VERSIONS.contains(&version)
+}
+
 /// What a request of the later era says of its sender in its `_meta`.
 #[derive(Debug, Clone)]
 pub(super) struct Stamp {
@@ -97,18 +126,25 @@ struct Named<'a> {
 
 /// Finds out which revision a request is of, and checks that its headers say what its body says.
 pub(super) fn revision(headers: &HeaderMap, request: &Request) -> Result<Revision, RpcError> {
-    let header = text(headers, VERSION);
-    if request.method == "initialize" {
-        return Ok(Revision::Legacy(None));
-    }
+    let header = single(headers, VERSION)?;
     let params = request.params.as_ref();
-    let meta = params
-        .and_then(|params| serde_json::from_slice::<Params<'_>>(params.as_bytes()).ok())
-        .and_then(|params| params.meta);
+    let params = params.map(|raw| serde_json::from_slice::<Params<'_>>(raw.as_bytes()));
+    let meta = match params {
+        Some(Err(failure)) if header.is_some_and(is_modern) => {
+            let message = format!("params is not what every request carries: {failure}");
+            return Err(RpcError::new(INVALID_PARAMS, message));
+        }
+        Some(Ok(params)) => params.meta,
+        _ => None,
+    };
     let told: Option<Cow<'_, str>> = meta
         .as_ref()
         .and_then(|meta| meta.version)
         .and_then(|raw| serde_json::from_str(raw.get()).ok());
+    if request.method == "initialize" && told.is_none() {
+        // What its header says is not agreed on yet.
+        return Ok(Revision::Legacy(None));
+    }
     match (header, &told) {
         (header, None) if header.is_none_or(|header| LEGACY_VERSIONS.contains(&header)) => {
             return Ok(Revision::Legacy(header.map(str::to_owned)));
@@ -119,7 +155,7 @@ pub(super) fn revision(headers: &HeaderMap, request: &Request) -> Result<Revisio
             )));
         }
         (None, Some(_)) => return Err(mismatch("MCP-Protocol-Version is missing")),
-        (Some(header), _) if !MODERN_VERSIONS.contains(&header) => {
+        (Some(header), _) if !is_modern(header) => {
             return Err(unsupported(header));
         }
         _ => {}
@@ -148,7 +184,7 @@ pub(super) fn revision(headers: &HeaderMap, request: &Request) -> Result<Revisio
 
 /// Checks the headers that repeat the method and the name.
 fn mirrored(headers: &HeaderMap, request: &Request) -> Result<(), RpcError> {
-    match text(headers, "mcp-method") {
+    match single(headers, "mcp-method")? {
         None => return Err(mismatch("Mcp-Method is missing")),
         Some(method) if method != request.method => {
             return Err(mismatch(&format!(
@@ -165,7 +201,10 @@ fn mirrored(headers: &HeaderMap, request: &Request) -> Result<(), RpcError> {
         return Ok(());
     }
     let params = request.params.as_ref();
-    let named = params.and_then(|raw| serde_json::from_slice::<Named<'_>>(raw.as_bytes()).ok());
+    let named = params.map(|raw| serde_json::from_slice::<Named<'_>>(raw.as_bytes()));
+    let named = named.transpose().map_err(|failure| {
+        RpcError::new(INVALID_PARAMS, format!("params names nothing: {failure}"))
+    })?;
     // A request without a name is refused by whoever serves it.
     let Some(name) = named.and_then(|named| match request.method.as_str() {
         "resources/read" => named.uri,
@@ -173,7 +212,7 @@ fn mirrored(headers: &HeaderMap, request: &Request) -> Result<(), RpcError> {
     }) else {
         return Ok(());
     };
-    let Some(header) = text(headers, "mcp-name") else {
+    let Some(header) = single(headers, "mcp-name")? else {
         return Err(mismatch("Mcp-Name is missing"));
     };
     let Some(decoded) = decoded(header) else {
@@ -203,17 +242,13 @@ fn mismatch(what: &str) -> RpcError {
     RpcError::new(HEADER_MISMATCH, format!("Header mismatch: {what}"))
 }
 
-/// The refusal of a revision that nobody here speaks.
+/// The refusal of a revision that nobody here speaks. It names those that a request can say it is
+/// of; the earlier ones begin with a handshake.
 pub(super) fn unsupported(asked: &str) -> RpcError {
-    let supported: Vec<_> = MODERN_VERSIONS
-        .iter()
-        .rev()
-        .chain(LEGACY_VERSIONS.iter().rev())
-        .collect();
     RpcError::with_data(
         UNSUPPORTED_VERSION,
         "Unsupported protocol version",
-        &json!({"supported": supported, "requested": asked}),
+        &json!({"supported": MODERN_VERSIONS, "requested": asked}),
     )
 }
 

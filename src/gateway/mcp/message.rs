@@ -1,7 +1,9 @@
 //! JSON-RPC as clients write it, read without decoding what is passed on. Pure.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
@@ -16,7 +18,7 @@ pub(super) const INTERNAL_ERROR: i64 = -32_603;
 
 /// One message of a client.
 #[derive(Debug)]
-pub(super) enum Message {
+pub enum Message {
     Request(Request),
     Notification {
         method: String,
@@ -31,16 +33,16 @@ pub(super) enum Message {
 
 /// A request of a client.
 #[derive(Debug)]
-pub(super) struct Request {
+pub struct Request {
     /// As the client wrote it.
-    pub(super) id: RawJson,
-    pub(super) method: String,
-    pub(super) params: Option<RawJson>,
+    pub id: RawJson,
+    pub method: String,
+    pub params: Option<RawJson>,
 }
 
 /// The error object of an answer, as it goes over the wire.
 #[derive(Debug, Clone)]
-pub(super) struct RpcError(pub(super) RawJson);
+pub struct RpcError(pub(super) RawJson);
 
 impl RpcError {
     pub(super) fn new(code: i64, message: impl Into<String>) -> Self {
@@ -106,45 +108,71 @@ impl From<PeerError> for RpcError {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(default)]
-    jsonrpc: Option<String>,
-    #[serde(borrow, default)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "given")]
     id: Option<&'a RawValue>,
     #[serde(default)]
     method: Option<String>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
+/// A member that is there, if only as `null`.
+fn given<'de, D: Deserializer<'de>>(text: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(text).map(Some)
+}
+
 /// What one HTTP body holds.
 #[derive(Debug)]
-pub(super) enum Body {
+pub enum Body {
     One(Message),
     /// Of 2025-03-26: several at once, each of them right or wrong for itself.
-    Batch(Vec<Result<Message, RpcError>>),
+    Batch(Vec<Result<Message, Unreadable>>),
+}
+
+/// What cannot be taken as a message.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The id of the request that it is, if it is one.
+    id: Option<RawJson>,
+    error: RpcError,
+}
+
+impl Unreadable {
+    fn new(code: i64, message: impl Into<String>) -> Self {
+        Self {
+            id: None,
+            error: RpcError::new(code, message),
+        }
+    }
+
+    /// The text of the answer to it.
+    pub fn answer(self) -> Bytes {
+        let id = self.id.unwrap_or_else(|| RawJson::trusted("null"));
+        answer(&id, &Err(self.error))
+    }
 }
 
 /// How many messages one batch may have.
 const MAXIMUM_BATCH: usize = 1_000;
 
 /// Reads a body.
-pub(super) fn read(text: &Bytes) -> Result<Body, RpcError> {
+pub fn read(text: &Bytes) -> Result<Body, Unreadable> {
     if text.trim_ascii_start().first() != Some(&b'[') {
         return read_one(text).map(Body::One);
     }
     let batch: Vec<&RawValue> = serde_json::from_slice(text)
-        .map_err(|failure| RpcError::new(PARSE_ERROR, format!("not JSON: {failure}")))?;
+        .map_err(|failure| Unreadable::new(PARSE_ERROR, format!("not JSON: {failure}")))?;
     if batch.is_empty() || batch.len() > MAXIMUM_BATCH {
-        return Err(RpcError::new(
-            INVALID_REQUEST,
-            format!(
-                "a batch has 1 to {MAXIMUM_BATCH} messages, not {}",
-                batch.len()
-            ),
-        ));
+        let message = format!(
+            "a batch has 1 to {MAXIMUM_BATCH} messages, not {}",
+            batch.len()
+        );
+        return Err(Unreadable::new(INVALID_REQUEST, message));
     }
     let messages = batch.into_iter();
     let read = messages.map(|one| read_one(&text.slice_ref(one.get().as_bytes())));
@@ -152,27 +180,35 @@ pub(super) fn read(text: &Bytes) -> Result<Body, RpcError> {
 }
 
 /// Reads one message.
-fn read_one(text: &Bytes) -> Result<Message, RpcError> {
+fn read_one(text: &Bytes) -> Result<Message, Unreadable> {
     let slice = |raw: &RawValue| RawJson::trusted(text.slice_ref(raw.get().as_bytes()));
     let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(|failure| {
         if failure.is_data() {
-            RpcError::new(INVALID_REQUEST, format!("no JSON-RPC message: {failure}"))
+            Unreadable::new(INVALID_REQUEST, format!("no JSON-RPC message: {failure}"))
         } else {
-            RpcError::new(PARSE_ERROR, format!("not JSON: {failure}"))
+            Unreadable::new(PARSE_ERROR, format!("not JSON: {failure}"))
         }
     })?;
+    let id = envelope.id.filter(|id| is_id(id.get()));
+    let refused = |code, message: &str| {
+        let is_request = envelope.method.is_some();
+        Err(Unreadable {
+            id: id.filter(|_| is_request).map(slice),
+            error: RpcError::new(code, message),
+        })
+    };
     if envelope.jsonrpc.as_deref() != Some("2.0") {
-        return Err(RpcError::new(INVALID_REQUEST, "jsonrpc is not \"2.0\""));
+        return refused(INVALID_REQUEST, "jsonrpc is not \"2.0\"");
     }
-    let id = envelope.id.filter(|id| id.get() != "null");
-    if id.is_some_and(|id| {
-        !id.get()
-            .starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
-    }) {
-        return Err(RpcError::new(
-            INVALID_REQUEST,
-            "id is neither a text nor a number",
-        ));
+    let is_refusal = envelope.method.is_none() && envelope.error.is_some();
+    if envelope.id.is_some() && id.is_none() && !is_refusal {
+        return refused(INVALID_REQUEST, "id is neither a text nor a number");
+    }
+    if envelope
+        .params
+        .is_some_and(|params| !params.get().starts_with('{'))
+    {
+        return refused(INVALID_PARAMS, "params is not an object");
     }
     match (envelope.method, id) {
         (Some(method), Some(id)) => Ok(Message::Request(Request {
@@ -184,26 +220,36 @@ fn read_one(text: &Bytes) -> Result<Message, RpcError> {
             method,
             params: envelope.params.map(slice),
         }),
-        (None, Some(id)) => match (envelope.result, envelope.error) {
-            (Some(result), None) => Ok(Message::Answer {
-                id: slice(id),
-                outcome: Ok(slice(result)),
-            }),
-            (None, Some(error)) => Ok(Message::Answer {
-                id: slice(id),
-                outcome: Err(slice(error)),
-            }),
-            _ => Err(RpcError::new(
-                INVALID_REQUEST,
-                "an answer has either a result or an error",
-            )),
-        },
-        (None, None) => Err(RpcError::new(INVALID_REQUEST, "neither a method nor an id")),
+        (None, id) => {
+            let outcome = match (envelope.result, envelope.error) {
+                (Some(result), None) if id.is_some() => Ok(slice(result)),
+                // A message that the client could not read has no id that it knows.
+                (None, Some(error)) => Err(slice(error)),
+                (None, None) => {
+                    return Err(Unreadable::new(
+                        INVALID_REQUEST,
+                        "neither a method nor a result nor an error",
+                    ));
+                }
+                _ => {
+                    return Err(Unreadable::new(
+                        INVALID_REQUEST,
+                        "an answer has an id, and either a result or an error",
+                    ));
+                }
+            };
+            let id = id.map_or_else(|| RawJson::trusted("null"), slice);
+            Ok(Message::Answer { id, outcome })
+        }
     }
 }
 
+fn is_id(text: &str) -> bool {
+    text.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+}
+
 /// The text of the answer to a request.
-pub(super) fn answer(id: &RawJson, outcome: &Result<RawJson, RpcError>) -> Bytes {
+pub fn answer(id: &RawJson, outcome: &Result<RawJson, RpcError>) -> Bytes {
     let (key, value) = match outcome {
         Ok(result) => (&b",\"result\":"[..], result),
         Err(RpcError(error)) => (&b",\"error\":"[..], error),
@@ -218,12 +264,12 @@ pub(super) fn answer(id: &RawJson, outcome: &Result<RawJson, RpcError>) -> Bytes
 }
 
 /// The text of an error that answers no request.
-pub(super) fn refusal(error: RpcError) -> Bytes {
+pub fn refusal(error: RpcError) -> Bytes {
     answer(&RawJson::trusted("null"), &Err(error))
 }
 
 /// The text of a notification, or of a request if it has an id.
-pub(super) fn unasked(id: Option<u64>, method: &str, params: Option<&RawJson>) -> Bytes {
+pub fn unasked(id: Option<u64>, method: &str, params: Option<&RawJson>) -> Bytes {
     let mut text = Vec::with_capacity(64 + method.len());
     text.extend_from_slice(b"{\"jsonrpc\":\"2.0\"");
     if let Some(id) = id {

@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::LengthLimitError;
 use serde::Deserialize;
-use tokio::task::JoinHandle;
 
 use super::Endpoint;
 use super::client::{Client, Described, Outlet};
-use super::headers::{self, Accepts, Revision, SESSION_ID};
-use super::message::{self, INVALID_PARAMS, INVALID_REQUEST, Message, Request, RpcError};
+use super::exchange::{Answer, Exchange, Nobody, Refused, accepted, json};
+use super::headers::{self, Accepts, Revision, SESSION_ID, is_modern};
+use super::message::{
+    self, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Message, Request, RpcError,
+};
 use super::scope::Scope;
 use super::session::{Kind, Session, UnderWay};
-use super::stream::{Stream, response};
+use super::stream::Stream;
 use crate::gateway::Shared;
 use crate::gateway::access::Caller;
 use crate::gateway::failure::Failure;
@@ -28,18 +31,16 @@ use crate::mcp::client::LEGACY_VERSIONS;
 
 /// The largest body of a client.
 const MAXIMUM_BODY_BYTES: usize = 16 << 20;
+/// How long a client may take to send a body.
+const BODY_PATIENCE: Duration = Duration::from_mins(1);
 /// The revision that is offered to a client which asks for one that is not known.
 const LATEST: &str = "2025-11-25";
 /// The revision of a client that does not say, as the specification has it.
 const UNSAID: &str = "2025-03-26";
 /// The first revision whose clients take an event without content.
-const FIRST_PRIMED: &str = "2025-11-25";
+pub(super) const FIRST_PRIMED: &str = "2025-11-25";
 /// The only revision with batches.
 const BATCHED: &str = "2025-03-26";
-/// After how long an answer begins as a stream although nothing is there yet.
-const OPENING: Duration = Duration::from_secs(2);
-/// How long a client whose stream broke may take to come back for it.
-const RETURN: Duration = Duration::from_mins(1);
 const REQUEST_CANCELLED: i64 = -32_800;
 
 /// Where the clients of HTTP+SSE post to.
@@ -58,18 +59,15 @@ pub(in crate::gateway) async fn post(
 ) -> Result<Response, Failure> {
     let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
-        return Ok(nowhere());
+        return Ok(Refused::nowhere().into_response());
     };
-    let body = axum::body::to_bytes(body, MAXIMUM_BODY_BYTES)
-        .await
-        .map_err(|_| {
-            let message =
-                format!("the body is longer than {MAXIMUM_BODY_BYTES} bytes, or broke off");
-            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-        })?;
+    let body = match read_body(&headers, body).await {
+        Ok(body) => body,
+        Err(refused) => return Ok(refused.into_response()),
+    };
     let body = match message::read(&body) {
         Ok(body) => body,
-        Err(error) => return Ok(json(StatusCode::BAD_REQUEST, message::refusal(error))),
+        Err(unreadable) => return Ok(json(StatusCode::BAD_REQUEST, unreadable.answer())),
     };
     let endpoint = &shared.mcp;
     let answer = match (place.session_id, body) {
@@ -84,13 +82,39 @@ pub(in crate::gateway) async fn post(
     Ok(answer.into_response())
 }
 
-/// Where the answers of one request go, and what is cancelled with it.
-struct Exchange {
-    client: Arc<Client>,
-    session: Option<Arc<Session>>,
-    accepts: Accepts,
-    /// Whether an error has a status of its own, as in the later era.
-    has_statuses: bool,
+/// Reads the body of a request, which is JSON.
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.map(|kind| kind.to_str().unwrap_or_default());
+    let is_json = kind.is_none_or(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json")
+    });
+    if !is_json {
+        return Err(Refused::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Type is not application/json",
+        ));
+    }
+    let read = axum::body::to_bytes(body, MAXIMUM_BODY_BYTES);
+    match tokio::time::timeout(BODY_PATIENCE, read).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(failure)) => {
+            let cause = std::error::Error::source(&failure);
+            Err(
+                if cause.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
+                    let message = format!("the body is longer than {MAXIMUM_BODY_BYTES} bytes");
+                    Refused::new(StatusCode::PAYLOAD_TOO_LARGE, &message)
+                } else {
+                    Refused::new(StatusCode::BAD_REQUEST, "the body broke off")
+                },
+            )
+        }
+        Err(_) => {
+            let message = format!("the body was not there after {} s", BODY_PATIENCE.as_secs());
+            Err(Refused::new(StatusCode::REQUEST_TIMEOUT, &message))
+        }
+    }
 }
 
 impl Endpoint {
@@ -101,41 +125,30 @@ impl Endpoint {
         headers: &HeaderMap,
         message: Message,
     ) -> Result<Response, Refused> {
-        let accepts = Accepts::read(headers);
-        if !accepts.json && !accepts.stream {
-            return Err(Refused::new(
-                StatusCode::NOT_ACCEPTABLE,
-                "Accept has neither application/json nor text/event-stream",
-            ));
-        }
         let request = match message {
             Message::Request(request) => request,
             other => {
-                let session = self.session(&caller, &scope, headers)?;
-                self.hear(session.as_deref(), other).await;
+                self.take_unanswered(&caller, &scope, headers, other)
+                    .await?;
                 return Ok(accepted());
             }
         };
-        let revision = headers::revision(headers, &request).map_err(|error| {
-            let text = message::answer(&request.id, &Err(error));
-            Refused {
-                status: StatusCode::BAD_REQUEST,
-                text,
+        let accepts = accepted_kinds(headers)?;
+        let revision = headers::revision(headers, &request)
+            .map_err(|error| Refused::of(StatusCode::BAD_REQUEST, &request.id, error))?;
+        let (client, session, has_statuses) = match revision {
+            Revision::Modern(_) if request.method == "initialize" => {
+                let message = "this revision has no initialize: server/discover says what there is";
+                let error = RpcError::new(METHOD_NOT_FOUND, message);
+                return Err(Refused::of(StatusCode::NOT_FOUND, &request.id, error));
             }
-        })?;
-        let exchange = match revision {
             Revision::Modern(stamp) => {
                 let described = Described {
                     version: stamp.version,
                     capabilities: Some(stamp.capabilities),
                     info: stamp.info,
                 };
-                Exchange {
-                    client: Arc::new(Client::new(caller, scope, described)),
-                    session: None,
-                    accepts,
-                    has_statuses: true,
-                }
+                (Arc::new(Client::new(caller, scope, described)), None, true)
             }
             Revision::Legacy(_) if request.method == "initialize" => {
                 return Ok(self.initialize(caller, scope, request, accepts).await);
@@ -146,15 +159,58 @@ impl Endpoint {
                     Some(session) => Arc::clone(&session.client),
                     None => Arc::new(Client::new(caller, scope, unsaid(version))),
                 };
-                Exchange {
-                    client,
-                    session,
-                    accepts,
-                    has_statuses: false,
-                }
+                (client, session, false)
             }
         };
-        Ok(self.answer(exchange, request).await)
+        let under_way = begin(session.as_ref(), &request.id)
+            .map_err(|(status, error)| Refused::of(status, &request.id, error))?;
+        let exchange = Exchange {
+            accepts,
+            session,
+            is_primed: client.described().version.as_str() >= FIRST_PRIMED,
+        };
+        let endpoint = Arc::clone(self);
+        let carried = exchange.carry(|outlet| async move {
+            let outcome = endpoint.work(&client, &request, &outlet, under_way).await;
+            let status = match &outcome {
+                Err(error) if has_statuses => headers::status_of(error),
+                _ => StatusCode::OK,
+            };
+            Answer {
+                status,
+                text: message::answer(&request.id, &outcome),
+            }
+        });
+        Ok(carried.await)
+    }
+
+    /// A notification or an answer.
+    async fn take_unanswered(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        headers: &HeaderMap,
+        message: Message,
+    ) -> Result<(), Refused> {
+        let refused = |error| Refused::with(StatusCode::BAD_REQUEST, error);
+        let version = headers::version(headers).map_err(refused)?;
+        let session = if version.is_some_and(is_modern) {
+            None
+        } else {
+            self.session(caller, scope, headers)?
+        };
+        match (session, &message) {
+            (Some(session), _) => self.hear(&session, message).await,
+            (None, Message::Answer { .. }) => {
+                return Err(Refused::new(
+                    StatusCode::BAD_REQUEST,
+                    "nothing was asked outside of a session that could be answered",
+                ));
+            }
+            // It belongs to a session, or to the connection of a request.
+            (None, _) => {}
+        }
+        Ok(())
     }
 
     /// The session that a client names, or none if it names none.
@@ -168,29 +224,24 @@ impl Endpoint {
             return Ok(None);
         };
         let session = self.sessions.find(id, Kind::Streamable, caller, scope);
-        session.map(Some).ok_or_else(|| {
-            Refused::new(
-                StatusCode::NOT_FOUND,
-                "the session is not known, or has ended: begin a new one with initialize",
-            )
-        })
+        session.map(Some).ok_or_else(Refused::unknown_session)
     }
 
     /// What wants no answer.
-    async fn hear(&self, session: Option<&Session>, message: Message) {
-        let Some(session) = session else { return };
+    async fn hear(&self, session: &Session, message: Message) {
         match message {
             Message::Notification { method, params } => {
-                if method == "notifications/cancelled"
-                    && let Some(id) = params.as_ref().and_then(cancelled)
-                {
+                if let Some(id) = cancelled(&method, params.as_ref()) {
                     session.cancel(&id);
                     return;
                 }
-                let client = &session.client;
-                self.relay
-                    .notification(client, &method, params.as_ref())
-                    .await;
+                let heard = self
+                    .relay
+                    .notification(&session.client, &method, params.as_ref());
+                tokio::select! {
+                    () = heard => {}
+                    () = session.ended.cancelled() => {}
+                }
             }
             // An answer that comes too late is nobody's.
             Message::Answer { id, outcome } => drop(session.client.answered(&id, outcome)),
@@ -200,7 +251,7 @@ impl Endpoint {
 
     /// Begins a session of Streamable HTTP.
     async fn initialize(
-        &self,
+        self: &Arc<Self>,
         caller: Caller,
         scope: Scope,
         request: Request,
@@ -209,26 +260,27 @@ impl Endpoint {
         let client = match introduced(caller, scope, &request) {
             Ok(client) => Arc::new(client),
             Err(error) => {
-                return json(
-                    StatusCode::BAD_REQUEST,
-                    message::answer(&request.id, &Err(error)),
-                );
+                return Refused::of(StatusCode::BAD_REQUEST, &request.id, error).into_response();
             }
+        };
+        let mut newcomer = Newcomer {
+            endpoint: Arc::clone(self),
+            client: Some(Arc::clone(&client)),
         };
         let nobody: Arc<dyn Outlet> = Arc::new(Nobody);
         let outcome = self.relay.request(&client, &request, &nobody).await;
         let session = match &outcome {
-            Ok(_) => match self.sessions.begin(Kind::Streamable, client) {
-                Some(session) => Some(session),
-                None => {
-                    return Refused::of(
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        &request.id,
+            Ok(_) => {
+                let Some(session) = self.sessions.begin(Kind::Streamable, client) else {
+                    let error = RpcError::new(
+                        INVALID_REQUEST,
                         "there are too many sessions; end some, or come back later",
-                    )
-                    .into_response();
-                }
-            },
+                    );
+                    return Refused::of(StatusCode::SERVICE_UNAVAILABLE, &request.id, error)
+                        .into_response();
+                };
+                Some(session)
+            }
             Err(_) => None,
         };
         let text = message::answer(&request.id, &outcome);
@@ -237,89 +289,15 @@ impl Endpoint {
         } else {
             let stream = Arc::new(Stream::new(None));
             stream.finish(text);
-            response(None, stream.reader(None), ())
+            super::stream::response(None, stream.reader(), ())
         };
         if let Some(session) = session
             && let Ok(id) = HeaderValue::from_str(&session.id)
         {
+            newcomer.client = None;
             response.headers_mut().insert(SESSION_ID, id);
         }
         response
-    }
-
-    /// Answers a request: with JSON if the answer comes at once and alone, with a stream else.
-    async fn answer(self: &Arc<Self>, exchange: Exchange, request: Request) -> Response {
-        let Exchange {
-            client,
-            session,
-            accepts,
-            has_statuses,
-        } = exchange;
-        let under_way = match &session {
-            Some(session) => match session.begin(&request.id) {
-                Some(under_way) => Some(under_way),
-                None => {
-                    return Refused::of(
-                        StatusCode::TOO_MANY_REQUESTS,
-                        &request.id,
-                        "too many requests of this session are under way",
-                    )
-                    .into_response();
-                }
-            },
-            None => None,
-        };
-        let is_primed = client.described().version.as_str() >= FIRST_PRIMED;
-        if !accepts.stream {
-            let nobody: Arc<dyn Outlet> = Arc::new(Nobody);
-            let outcome = self.work(&client, &request, &nobody, under_way).await;
-            return whole(&request.id, &outcome, has_statuses);
-        }
-        let stream = match &session {
-            Some(session) if is_primed => session.stream(),
-            _ => Arc::new(Stream::new(None)),
-        };
-        let mut work = Box::pin({
-            let endpoint = Arc::clone(self);
-            let outlet: Arc<dyn Outlet> = Arc::<Stream>::clone(&stream);
-            async move {
-                let outcome = endpoint.work(&client, &request, &outlet, under_way).await;
-                (request.id, outcome)
-            }
-        });
-        tokio::select! {
-            biased;
-            (id, outcome) = &mut work => {
-                if accepts.json && !stream.has_begun() {
-                    stream.end();
-                    return whole(&id, &outcome, has_statuses);
-                }
-                // What belongs to the request came in the same moment as its answer.
-                let is_resumable = session.is_some() && is_primed;
-                let first = is_resumable.then(|| stream.priming());
-                stream.finish(message::answer(&id, &outcome));
-                return response(first, stream.reader(None), ());
-            }
-            () = stream.begun() => {}
-            () = tokio::time::sleep(OPENING) => {}
-        }
-        let is_resumable = session.is_some() && is_primed;
-        let first = is_resumable.then(|| stream.priming());
-        let answering = tokio::spawn({
-            let stream = Arc::clone(&stream);
-            async move {
-                let (id, outcome) = work.await;
-                stream.finish(message::answer(&id, &outcome));
-            }
-        });
-        let reader = stream.reader(None);
-        let held = Held {
-            stream: Arc::clone(&stream),
-            generation: reader.generation(),
-            answering: Some(answering),
-            is_resumable,
-        };
-        response(first, reader, held)
     }
 
     async fn work(
@@ -348,14 +326,18 @@ impl Endpoint {
         caller: Caller,
         scope: Scope,
         headers: &HeaderMap,
-        messages: Vec<Result<Message, RpcError>>,
+        messages: Vec<Result<Message, message::Unreadable>>,
     ) -> Result<Response, Refused> {
+        let version = headers::version(headers)
+            .map_err(|error| Refused::with(StatusCode::BAD_REQUEST, error))?;
         let session = self.session(&caller, &scope, headers)?;
-        let client = match &session {
-            Some(session) => Arc::clone(&session.client),
-            None => Arc::new(Client::new(caller, scope, unsaid(None))),
+        let client = if let Some(session) = &session {
+            Arc::clone(&session.client)
+        } else {
+            let described = unsaid(version.map(str::to_owned));
+            Arc::new(Client::new(caller, scope, described))
         };
-        if client.described().version != BATCHED {
+        if client.described().version != BATCHED || version.is_some_and(|one| one != BATCHED) {
             let message = format!("only revision {BATCHED} has batches: post each message alone");
             return Err(Refused::new(StatusCode::BAD_REQUEST, &message));
         }
@@ -363,34 +345,50 @@ impl Endpoint {
         let mut requests = Vec::new();
         for message in messages {
             match message {
-                Ok(Message::Request(request)) => requests.push(request),
-                Ok(other) => self.hear(session.as_deref(), other).await,
-                Err(error) => answers.push(message::refusal(error)),
+                Ok(Message::Request(request)) => match begin(session.as_ref(), &request.id) {
+                    Ok(under_way) => requests.push((request, under_way)),
+                    Err((_, error)) => answers.push(message::answer(&request.id, &Err(error))),
+                },
+                Ok(other) => {
+                    if let Some(session) = &session {
+                        self.hear(session, other).await;
+                    }
+                }
+                Err(unreadable) => answers.push(unreadable.answer()),
             }
         }
-        let nobody: Arc<dyn Outlet> = Arc::new(Nobody);
-        let answered = join_all(requests.iter().map(|request| async {
-            let under_way = session
-                .as_ref()
-                .and_then(|session| session.begin(&request.id));
-            let outcome = if request.method == "initialize" {
-                Err(RpcError::new(
-                    INVALID_REQUEST,
-                    "initialize is no part of a batch",
-                ))
-            } else {
-                self.work(&client, request, &nobody, under_way).await
-            };
-            message::answer(&request.id, &outcome)
-        }));
-        answers.extend(answered.await);
-        if answers.is_empty() {
+        if requests.is_empty() && answers.is_empty() {
             return Ok(accepted());
         }
-        let mut text = b"[".to_vec();
-        text.extend_from_slice(&answers.join(&b","[..]));
-        text.push(b']');
-        Ok(json(StatusCode::OK, text.into()))
+        let exchange = Exchange {
+            accepts: accepted_kinds(headers)?,
+            session,
+            is_primed: false,
+        };
+        let endpoint = Arc::clone(self);
+        let carried = exchange.carry(|outlet| async move {
+            let answered = join_all(requests.into_iter().map(|(request, under_way)| {
+                let (endpoint, client, outlet) = (&endpoint, &client, &outlet);
+                async move {
+                    let outcome = if request.method == "initialize" {
+                        let message = "initialize is no part of a batch";
+                        Err(RpcError::new(INVALID_REQUEST, message))
+                    } else {
+                        endpoint.work(client, &request, outlet, under_way).await
+                    };
+                    message::answer(&request.id, &outcome)
+                }
+            }));
+            answers.extend(answered.await);
+            let mut text = b"[".to_vec();
+            text.extend_from_slice(&answers.join(&b","[..]));
+            text.push(b']');
+            Answer {
+                status: StatusCode::OK,
+                text: text.into(),
+            }
+        });
+        Ok(carried.await)
     }
 
     /// A message of a session of HTTP+SSE; its answer goes to the stream.
@@ -407,18 +405,39 @@ impl Endpoint {
                 "the session is not known, or has ended: open the stream anew",
             ));
         };
+        if session.unasked.is_full() {
+            return Err(Refused::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too much of the stream of this session is not read yet: read it first",
+            ));
+        }
         let messages = match body {
             message::Body::One(message) => vec![Ok(message)],
             message::Body::Batch(messages) => messages,
         };
+        // What is under way is known before the client can cancel it with its next message.
+        let mut requests = Vec::new();
+        let mut others = Vec::new();
+        for message in messages {
+            match message {
+                Ok(Message::Request(request)) => match begin(Some(&session), &request.id) {
+                    Ok(under_way) => requests.push((request, under_way)),
+                    Err((_, error)) => {
+                        let text = message::answer(&request.id, &Err(error));
+                        session.unasked.answer(text);
+                    }
+                },
+                Ok(other) => others.push(other),
+                Err(unreadable) => session.unasked.answer(unreadable.answer()),
+            }
+        }
         let endpoint = Arc::clone(self);
         tokio::spawn(async move {
-            join_all(messages.into_iter().map(|message| async {
-                let text = match message {
-                    Ok(Message::Request(request)) => endpoint.sse_answer(&session, request).await,
-                    Ok(other) => return endpoint.hear(Some(&session), other).await,
-                    Err(error) => message::refusal(error),
-                };
+            for other in others {
+                endpoint.hear(&session, other).await;
+            }
+            join_all(requests.into_iter().map(|(request, under_way)| async {
+                let text = endpoint.sse_answer(&session, request, under_way).await;
                 session.unasked.answer(text);
             }))
             .await;
@@ -426,63 +445,68 @@ impl Endpoint {
         Ok(accepted())
     }
 
-    async fn sse_answer(&self, session: &Arc<Session>, request: Request) -> Bytes {
+    async fn sse_answer(
+        &self,
+        session: &Arc<Session>,
+        request: Request,
+        under_way: Option<UnderWay>,
+    ) -> Bytes {
         if request.method == "initialize" {
             let (caller, scope) = (session.client.caller.clone(), session.client.scope.clone());
-            let introduced = introduced(caller, scope, &request);
-            if let Ok(client) = introduced {
-                session.client.introduce(client.described());
+            match introduced(caller, scope, &request) {
+                Ok(client) => session.client.introduce(client.described()),
+                Err(error) => return message::answer(&request.id, &Err(error)),
             }
         }
-        let Some(under_way) = session.begin(&request.id) else {
-            let error = RpcError::new(INVALID_REQUEST, "too many requests are under way");
-            return message::answer(&request.id, &Err(error));
-        };
         let outlet: Arc<dyn Outlet> = Arc::<Stream>::clone(&session.unasked);
         let outcome = self
-            .work(&session.client, &request, &outlet, Some(under_way))
+            .work(&session.client, &request, &outlet, under_way)
             .await;
         message::answer(&request.id, &outcome)
     }
 }
 
-/// What lives as long as the body of an answer that is a stream.
-struct Held {
-    stream: Arc<Stream>,
-    generation: u64,
-    answering: Option<JoinHandle<()>>,
-    is_resumable: bool,
+/// A client whose session has not begun; gone if it never does.
+struct Newcomer {
+    endpoint: Arc<Endpoint>,
+    client: Option<Arc<Client>>,
 }
 
-impl Drop for Held {
+impl Drop for Newcomer {
     fn drop(&mut self) {
-        let Some(answering) = self.answering.take() else {
-            return;
-        };
-        if answering.is_finished() {
-            return;
+        if let Some(client) = self.client.take() {
+            self.endpoint.relay.closed(&client);
         }
-        if !self.is_resumable {
-            answering.abort();
-            return;
-        }
-        let (stream, generation) = (Arc::clone(&self.stream), self.generation);
-        tokio::spawn(async move {
-            if stream.abandoned(generation, RETURN).await {
-                answering.abort();
-                stream.end();
-            }
-        });
     }
 }
 
-/// Hears nothing: the client takes one JSON answer.
-struct Nobody;
-
-impl Outlet for Nobody {
-    fn send(&self, _message: Bytes) -> bool {
-        false
+/// What the client takes as an answer, which is one of the two that there are.
+fn accepted_kinds(headers: &HeaderMap) -> Result<Accepts, Refused> {
+    let accepts = Accepts::read(headers);
+    if accepts.json || accepts.stream {
+        return Ok(accepts);
     }
+    Err(Refused::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "Accept has neither application/json nor text/event-stream",
+    ))
+}
+
+/// Notes that a request of a session, if it is of one, is under way.
+fn begin(
+    session: Option<&Arc<Session>>,
+    id: &RawJson,
+) -> Result<Option<UnderWay>, (StatusCode, RpcError)> {
+    let Some(session) = session else {
+        return Ok(None);
+    };
+    session.begin(id).map(Some).ok_or_else(|| {
+        let message = "too many requests of this session are under way";
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            RpcError::new(INVALID_REQUEST, message),
+        )
+    })
 }
 
 /// What a client of an earlier era is known by that never introduced itself.
@@ -530,72 +554,17 @@ fn introduced(caller: Caller, scope: Scope, request: &Request) -> Result<Client,
     ))
 }
 
-/// The id of the request that a client gives up, as it wrote it.
-fn cancelled(params: &RawJson) -> Option<Vec<u8>> {
+/// The id of the request that a client gives up, as it wrote it; none if it says something else.
+fn cancelled(method: &str, params: Option<&RawJson>) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Cancelled<'a> {
         #[serde(borrow)]
         request_id: &'a serde_json::value::RawValue,
     }
-    let cancelled: Cancelled<'_> = serde_json::from_slice(params.as_bytes()).ok()?;
+    if method != "notifications/cancelled" {
+        return None;
+    }
+    let cancelled: Cancelled<'_> = serde_json::from_slice(params?.as_bytes()).ok()?;
     Some(cancelled.request_id.get().as_bytes().to_vec())
-}
-
-fn whole(id: &RawJson, outcome: &Result<RawJson, RpcError>, has_statuses: bool) -> Response {
-    let status = match outcome {
-        Err(error) if has_statuses => headers::status_of(error),
-        _ => StatusCode::OK,
-    };
-    json(status, message::answer(id, outcome))
-}
-
-/// A path that no server answers to; it is not told which ones do.
-pub(super) fn nowhere() -> Response {
-    Refused::new(
-        StatusCode::NOT_FOUND,
-        "no MCP server that this key may use is called so",
-    )
-    .into_response()
-}
-
-fn accepted() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
-
-/// A refusal of the transport.
-pub(super) struct Refused {
-    status: StatusCode,
-    text: Bytes,
-}
-
-impl Refused {
-    pub(super) fn new(status: StatusCode, message: &str) -> Self {
-        let text = message::refusal(RpcError::new(INVALID_REQUEST, message));
-        Self { status, text }
-    }
-
-    fn of(status: StatusCode, id: &RawJson, message: &str) -> Self {
-        let error = RpcError::new(INVALID_REQUEST, message);
-        let text = message::answer(id, &Err(error));
-        Self { status, text }
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        json(self.status, self.text)
-    }
-}
-
-pub(super) fn json(status: StatusCode, text: Bytes) -> Response {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
 }

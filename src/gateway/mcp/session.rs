@@ -4,16 +4,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::scope::Scope;
-use super::stream::Stream;
+use super::stream::{Stream, UNASKED};
 use crate::gateway::access::Caller;
 use crate::json::RawJson;
 
@@ -23,8 +24,9 @@ const MAXIMUM_SESSIONS: usize = 10_000;
 const MAXIMUM_UNDER_WAY: usize = 1_000;
 /// After how long without a sign of life a session is forgotten.
 const IDLE: Duration = Duration::from_mins(30);
-/// How many streams of a session are kept to be taken up again.
-const MAXIMUM_STREAMS: usize = 64;
+/// What of the streams of a session that have ended is kept to be taken up again.
+const KEPT_STREAMS: usize = 64;
+const KEPT_BYTES: usize = 4 << 20;
 
 /// Which transport a session is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +45,8 @@ pub(super) struct Session {
     pub(super) unasked: Arc<Stream>,
     streams: Mutex<BTreeMap<u64, Arc<Stream>>>,
     next_stream: AtomicU64,
-    under_way: Mutex<HashMap<RequestId, CancellationToken>>,
+    under_way: Mutex<BTreeMap<u64, (RequestId, CancellationToken)>>,
+    next_request: AtomicU64,
     seen: Mutex<Instant>,
     pub(super) ended: CancellationToken,
 }
@@ -64,7 +67,7 @@ impl Sessions {
     pub(super) fn begin(&self, kind: Kind, client: Arc<Client>) -> Option<Arc<Session>> {
         let mut random = [0; 24];
         rand::fill(&mut random).ok()?;
-        let unasked = Arc::new(Stream::new((kind == Kind::Streamable).then_some(0)));
+        let unasked = Arc::new(Stream::new((kind == Kind::Streamable).then_some(UNASKED)));
         client.listen(Arc::<Stream>::clone(&unasked));
         let session = Arc::new(Session {
             id: URL_SAFE_NO_PAD.encode(random),
@@ -74,6 +77,7 @@ impl Sessions {
             streams: Mutex::default(),
             next_stream: AtomicU64::new(1),
             under_way: Mutex::default(),
+            next_request: AtomicU64::new(1),
             seen: Mutex::new(Instant::now()),
             ended: CancellationToken::new(),
         });
@@ -108,14 +112,12 @@ impl Sessions {
         session.end();
     }
 
-    /// Ends the sessions that nobody uses.
+    /// Ends the sessions that nobody uses, and forgets the streams that nobody comes back for.
     pub(super) fn sweep(&self) -> Vec<Arc<Session>> {
-        let now = Instant::now();
         let mut idle = Vec::new();
         lock(&self.0).retain(|_, session| {
-            let is_idle = session.kind == Kind::Streamable
-                && lock(&session.under_way).is_empty()
-                && now.duration_since(*lock(&session.seen)) > IDLE;
+            lock(&session.streams).retain(|_, stream| !stream.is_stale());
+            let is_idle = session.is_idle();
             if is_idle {
                 idle.push(Arc::clone(session));
             }
@@ -142,39 +144,59 @@ impl Session {
         }
     }
 
+    /// Whether nobody has used it for long. Whoever listens uses it, and that of HTTP+SSE ends with
+    /// its stream.
+    fn is_idle(&self) -> bool {
+        self.kind == Kind::Streamable
+            && !self.unasked.is_read()
+            && lock(&self.under_way).is_empty()
+            && lock(&self.seen).elapsed() > IDLE
+    }
+
     /// A stream for the answer of a request, which can be taken up again.
-    pub(super) fn stream(&self) -> Arc<Stream> {
+    pub(super) fn stream(self: &Arc<Self>) -> Lease {
         let number = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let stream = Arc::new(Stream::new(Some(number)));
         let mut streams = lock(&self.streams);
-        if streams.len() >= MAXIMUM_STREAMS {
-            let oldest = streams.iter().find(|(_, stream)| stream.has_ended());
-            if let Some(oldest) = oldest.map(|(number, _)| *number) {
-                streams.remove(&oldest);
+        let ended: Vec<_> = streams
+            .iter()
+            .filter(|(_, stream)| stream.has_ended())
+            .map(|(number, stream)| (*number, stream.held_bytes()))
+            .collect();
+        let mut bytes: usize = ended.iter().map(|(_, bytes)| bytes).sum();
+        for (place, (number, held)) in ended.iter().enumerate() {
+            if ended.len() - place < KEPT_STREAMS && bytes <= KEPT_BYTES {
+                break;
             }
+            streams.remove(number);
+            bytes -= held;
         }
         streams.insert(number, Arc::clone(&stream));
-        stream
+        drop(streams);
+        Lease {
+            stream,
+            session: Some(Arc::clone(self)),
+        }
     }
 
     /// The stream of that number.
     pub(super) fn stream_of(&self, number: u64) -> Option<Arc<Stream>> {
-        if number == 0 {
+        if number == UNASKED {
             return Some(Arc::clone(&self.unasked));
         }
         lock(&self.streams).get(&number).cloned()
     }
 
     /// Notes that a request is under way, so that the client can cancel it; none if there are too
-    /// many.
+    /// many. A client that gives two of them one id hears both answers, and cancels both.
     pub(super) fn begin(self: &Arc<Self>, id: &RawJson) -> Option<UnderWay> {
         let cancelled = self.ended.child_token();
-        let key = id.as_bytes().to_vec();
+        let key = self.next_request.fetch_add(1, Ordering::Relaxed);
         let mut under_way = lock(&self.under_way);
         if under_way.len() >= MAXIMUM_UNDER_WAY {
             return None;
         }
-        under_way.insert(key.clone(), cancelled.clone());
+        under_way.insert(key, (id.as_bytes().to_vec(), cancelled.clone()));
         Some(UnderWay {
             session: Arc::clone(self),
             key,
@@ -184,8 +206,42 @@ impl Session {
 
     /// The client no longer wants the answer to a request.
     pub(super) fn cancel(&self, id: &[u8]) {
-        if let Some(cancelled) = lock(&self.under_way).remove(id) {
-            cancelled.cancel();
+        for (known, cancelled) in lock(&self.under_way).values() {
+            if known == id {
+                cancelled.cancel();
+            }
+        }
+    }
+}
+
+/// A stream for an answer; forgotten with this unless it is kept, for nobody knows of it.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) stream: Arc<Stream>,
+    session: Option<Arc<Session>>,
+}
+
+impl Lease {
+    /// A stream of no session.
+    pub(super) fn single() -> Self {
+        Self {
+            stream: Arc::new(Stream::new(None)),
+            session: None,
+        }
+    }
+
+    /// The client hears of the stream.
+    pub(super) fn keep(mut self) -> Arc<Stream> {
+        self.session = None;
+        Arc::clone(&self.stream)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let number = self.stream.number();
+        if let Some((session, number)) = self.session.as_ref().zip(number) {
+            lock(&session.streams).remove(&number);
         }
     }
 }
@@ -194,7 +250,7 @@ impl Session {
 #[derive(Debug)]
 pub(super) struct UnderWay {
     session: Arc<Session>,
-    key: RequestId,
+    key: u64,
     pub(super) cancelled: CancellationToken,
 }
 
@@ -202,5 +258,83 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         lock(&self.session.under_way).remove(&self.key);
         *lock(&self.session.seen) = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::gateway::mcp::client::Described;
+    use crate::gateway::mcp::stream::RETURN;
+
+    fn begun(sessions: &Sessions) -> Arc<Session> {
+        let caller = Caller {
+            identity: "somebody".to_owned(),
+        };
+        let client = Arc::new(Client::new(caller, Scope::default(), Described::default()));
+        sessions.begin(Kind::Streamable, client).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_nobody_uses_ends_and_one_that_is_listened_to_does_not() {
+        let sessions = Sessions::default();
+        let (idle, heard, busy) = (begun(&sessions), begun(&sessions), begun(&sessions));
+        let reader = heard.unasked.reader();
+        let under_way = busy.begin(&RawJson::trusted("1")).unwrap();
+        tokio::time::advance(IDLE).await;
+        assert!(sessions.sweep().is_empty());
+        tokio::time::advance(RETURN).await;
+        let ended = sessions.sweep();
+        assert!(ended.len() == 1 && Arc::ptr_eq(&ended[0], &idle));
+        assert!(idle.ended.is_cancelled());
+        drop((reader, under_way));
+        tokio::time::advance(IDLE + RETURN).await;
+        assert_eq!(sessions.sweep().len(), 2);
+        assert!(sessions.all().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_streams_of_a_session_are_bounded_and_forgotten() {
+        let sessions = Sessions::default();
+        let session = begun(&sessions);
+        drop(session.stream());
+        assert!(lock(&session.streams).is_empty());
+        let open = session.stream().keep();
+        for _ in 0..200 {
+            let stream = session.stream().keep();
+            stream.finish(Bytes::from(vec![b'1'; 100 << 10]));
+        }
+        let held: usize = lock(&session.streams)
+            .values()
+            .map(|one| one.held_bytes())
+            .sum();
+        assert!(held <= KEPT_BYTES + (100 << 10), "{held}");
+        assert!(lock(&session.streams).len() <= KEPT_STREAMS + 1);
+        tokio::time::advance(RETURN + RETURN).await;
+        sessions.sweep();
+        assert_eq!(lock(&session.streams).len(), 1);
+        assert!(session.stream_of(open.number().unwrap()).is_some());
+    }
+
+    #[test]
+    fn what_is_under_way_is_bounded_and_cancelled_by_its_id() {
+        let sessions = Sessions::default();
+        let session = begun(&sessions);
+        let id = RawJson::trusted("\"a\"");
+        let twice = [session.begin(&id).unwrap(), session.begin(&id).unwrap()];
+        let other = session.begin(&RawJson::trusted("1")).unwrap();
+        session.cancel(id.as_bytes());
+        assert!(twice.iter().all(|one| one.cancelled.is_cancelled()));
+        assert!(!other.cancelled.is_cancelled());
+        drop(twice);
+        let again = session.begin(&id).unwrap();
+        assert!(!again.cancelled.is_cancelled());
+        let more: Vec<_> = (2..MAXIMUM_UNDER_WAY)
+            .map(|id| session.begin(&RawJson::trusted(id.to_string())).unwrap())
+            .collect();
+        assert!(session.begin(&RawJson::trusted("0")).is_none());
+        drop((again, more));
     }
 }

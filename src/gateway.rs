@@ -10,30 +10,38 @@
 //! | `origin` | from where a request may come |
 //! | `access` | who calls, and what a caller may use |
 //! | `failure` | errors as HTTP answers |
-//! | `log` | a line for each request |
+//! | `limits` | bodies of requests in their limits |
+//! | `health` | whether it serves, what it reaches |
+//! | `log` | what is said about every request |
+//! | `metrics` | what is counted |
 //! | `llm` | the OpenAI side |
 //! | `mcp` | the MCP side |
 
 mod access;
 pub mod config;
 mod failure;
+mod health;
+mod limits;
 mod llm;
 mod log;
 pub mod mcp;
+mod metrics;
 mod origin;
 mod router;
 mod server;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use axum::extract::FromRef;
 
 use crate::error::Result;
 use access::Access;
-use config::Config;
+use config::{Config, Limits};
 use llm::Models;
 use mcp::Endpoint;
+use metrics::Metrics;
 use origin::Origins;
 use server::Server;
 
@@ -46,6 +54,10 @@ struct Shared {
     models: Models,
     /// Outlives configurations, for clients do.
     mcp: Arc<Endpoint>,
+    metrics: Arc<Metrics>,
+    /// Whether the metrics need no key.
+    has_open_metrics: bool,
+    limits: Limits,
 }
 
 /// What the next request is served with. Handlers take a `State<Arc<Shared>>` out of it.
@@ -91,13 +103,18 @@ impl Gateway {
     /// The configuration cannot be used, or the address cannot be listened on.
     pub async fn start(config: Config, host: &str, port: u16) -> Result<Self> {
         let access = Access::new(&config.access, host)?;
+        let metrics = Arc::default();
         let current = Current::new(Shared {
             origins: Origins::new(host, &config.access),
             access,
             models: Models::new(config.models, config.router),
-            mcp: Endpoint::new(config.servers)?,
+            mcp: Endpoint::new(config.servers, &config.limits, &metrics)?,
+            metrics,
+            has_open_metrics: config.has_open_metrics,
+            limits: config.limits.clone(),
         });
-        let server = Server::start(host, port, router::router(current.clone())).await?;
+        let router = router::router(current.clone());
+        let server = Server::start(host, port, router, &config.limits).await?;
         Ok(Self {
             server,
             current,
@@ -120,12 +137,15 @@ impl Gateway {
         let shared = self.current.get();
         let models = shared.models.reloaded(config.models, config.router);
         // The last thing that can fail, for it is in force at once.
-        shared.mcp.reload(config.servers)?;
+        shared.mcp.reload(config.servers, &config.limits)?;
         self.current.set(Shared {
             origins: Origins::new(&self.host, &config.access),
             access,
             models,
             mcp: Arc::clone(&shared.mcp),
+            metrics: Arc::clone(&shared.metrics),
+            has_open_metrics: config.has_open_metrics,
+            limits: config.limits,
         });
         Ok(())
     }
@@ -136,10 +156,25 @@ impl Gateway {
     }
 
     /// Takes no more connections, lets what is in flight end, and closes the connections to the MCP
-    /// servers.
+    /// servers. Streams that wait for news end at once.
     pub async fn stop(&self) {
-        self.current.get().mcp.end_sessions();
-        self.server.stop().await;
-        self.current.get().mcp.close().await;
+        let shared = self.current.get();
+        let began = Instant::now();
+        let streams = shared.mcp.open_streams();
+        let requests = shared.metrics.in_flight().saturating_sub(streams);
+        tracing::info!(
+            target: "toolbridge::gateway", requests, streams,
+            "the gateway stops: requests in flight may take {} s to end, streams end now",
+            shared.limits.stop_timeout.as_secs_f64()
+        );
+        shared.mcp.drain();
+        self.server.stop(shared.limits.stop_timeout).await;
+        let left = shared.metrics.in_flight();
+        shared.mcp.close().await;
+        tracing::info!(
+            target: "toolbridge::gateway",
+            waited_for = requests.saturating_sub(left), cut_off = left,
+            "the gateway has stopped after {:.1} s", began.elapsed().as_secs_f64()
+        );
     }
 }

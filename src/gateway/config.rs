@@ -5,10 +5,11 @@
 //! |---|---|
 //! | [`keys`] | the table of every key that a file may hold |
 //! | `notice` | what is said about a configuration that can be used |
-//! | `models`, `servers`, `routing`, `access` | the sections |
+//! | `models`, `servers`, `routing`, `access`, `limits` | the sections |
 
 mod access;
 pub mod keys;
+mod limits;
 mod models;
 mod notice;
 mod routing;
@@ -28,6 +29,7 @@ use notice::{Notices, members};
 use routing::Routing;
 
 pub use access::{AccessConfig, KeyConfig};
+pub use limits::Limits;
 pub use notice::{Notice, NoticeKind};
 
 /// Everything that a configuration file says.
@@ -41,6 +43,10 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Who may call.
     pub access: AccessConfig,
+    /// How much is taken.
+    pub limits: Limits,
+    /// Whether the metrics need no key.
+    pub has_open_metrics: bool,
     /// Whether logs are JSON.
     pub has_json_logs: bool,
     /// What was ignored or is not known.
@@ -88,6 +94,7 @@ impl Config {
             routing.router(node, place, variables, &mut notices)?;
         }
         config.has_json_logs = routing.has_json_logs;
+        config.has_open_metrics = routing.has_open_metrics;
         config.router = std::mem::take(&mut routing.settings);
         config.check_models(&routing, &mut notices);
         config.access.master_key = access::master_key_of(variables);
@@ -97,6 +104,7 @@ impl Config {
             access.master_key = access::master_key(&mut fields, variables)?;
             access.allowed_hosts = fields.texts(&["allowed_hosts"])?.unwrap_or_default();
             access.allowed_origins = fields.texts(&["allowed_origins"])?.unwrap_or_default();
+            config.limits = limits::limits(&mut fields)?;
             // Read with the servers.
             fields.find(&["token_file"]);
             notices.finish(Section::General, &fields);

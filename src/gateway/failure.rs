@@ -21,7 +21,27 @@ pub(super) struct Failure {
     param: Option<String>,
     message: Box<str>,
     retry_after: Option<Duration>,
+    /// How to authenticate, of a refusal of our own.
+    challenge: Option<Challenge>,
     told: Option<Box<Told>>,
+}
+
+/// Why a key is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Challenge {
+    NoKey,
+    WrongKey,
+}
+
+impl Challenge {
+    fn text(self) -> &'static str {
+        match self {
+            Self::NoKey => r#"Bearer realm="toolbridge""#,
+            Self::WrongKey => {
+                r#"Bearer realm="toolbridge", error="invalid_token", error_description="the key is not known""#
+            }
+        }
+    }
 }
 
 /// What a provider told.
@@ -41,12 +61,27 @@ impl Failure {
             param: None,
             message: message.into().into_boxed_str(),
             retry_after: None,
+            challenge: None,
             told: None,
         }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The refusal of a request without a key, or with one that is not known. As RFC 6750 has it, only
+    /// the second has an error in its challenge.
+    pub(super) fn unauthorized(message: &str, has_key: bool) -> Self {
+        let challenge = if has_key {
+            Challenge::WrongKey
+        } else {
+            Challenge::NoKey
+        };
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(StatusCode::UNAUTHORIZED, message).with_code("invalid_api_key")
+        }
     }
 
     pub(super) fn with_code(mut self, code: impl Into<String>) -> Self {
@@ -57,6 +92,10 @@ impl Failure {
     pub(super) fn with_param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// The body, as JSON text.
@@ -105,6 +144,7 @@ impl From<Error> for Failure {
             code: context.code.clone(),
             param: context.param.clone(),
             retry_after: context.retry_after,
+            challenge: None,
             told: Some(Box::new(Told {
                 body: context.body.clone().filter(|body| is_error_object(body)),
                 headers: headers.collect(),
@@ -197,8 +237,9 @@ impl IntoResponse for Failure {
             let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = self.challenge {
+            let challenge = HeaderValue::from_static(challenge.text());
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

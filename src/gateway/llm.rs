@@ -19,9 +19,10 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::Shared;
+use super::access::Caller;
 use super::failure::Failure;
 use crate::error::nearest;
-use crate::llm::router::{Deployment, RequestBody, Router, RouterSettings};
+use crate::llm::router::{Deployment, Member, RequestBody, Router, RouterSettings};
 use answer::CallId;
 
 pub(super) use catalogue::{info, model, models};
@@ -49,8 +50,15 @@ impl Models {
         }
     }
 
-    fn unknown(&self, name: &str) -> Failure {
+    /// The deployments.
+    pub(super) fn members(&self) -> &[Arc<Member>] {
+        self.router.members()
+    }
+
+    /// A model that a caller may not ask is as unknown as one that there is not.
+    fn unknown(&self, name: &str, caller: &Caller) -> Failure {
         let known = self.router.names().iter().map(String::as_str);
+        let known = known.filter(|name| caller.may_ask(name));
         let hint = match nearest(name, known) {
             Some(near) => format!("did you mean {near:?}?"),
             None => "GET /v1/models lists those that do".to_owned(),
@@ -64,17 +72,19 @@ impl Models {
 
 pub(super) async fn chat_completions(
     State(shared): State<Arc<Shared>>,
+    caller: Result<Caller, Failure>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let id = CallId::of(&headers);
-    let answered = complete(&shared, &headers, body, None, &id).await;
+    let answered = complete(&shared, caller, &headers, body, None, &id).await;
     answered.unwrap_or_else(|failure| answer::failed(failure, &id))
 }
 
 /// The paths of Azure and of the older API: the model stands before `/chat/completions`.
 pub(super) async fn deployment(
     State(shared): State<Arc<Shared>>,
+    caller: Result<Caller, Failure>,
     Path(rest): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -85,18 +95,19 @@ pub(super) async fn deployment(
             format!("of a model by its path, {CHAT_COMPLETIONS} is served and nothing else");
         return answer::failed(Failure::new(StatusCode::NOT_FOUND, message), &id);
     };
-    let answered = complete(&shared, &headers, body, Some(model), &id).await;
+    let answered = complete(&shared, caller, &headers, body, Some(model), &id).await;
     answered.unwrap_or_else(|failure| answer::failed(failure, &id))
 }
 
 async fn complete(
     shared: &Shared,
+    caller: Result<Caller, Failure>,
     headers: &HeaderMap,
     body: Body,
     model: Option<&str>,
     id: &CallId,
 ) -> Result<Response, Failure> {
-    shared.access.check(headers)?;
+    let caller = caller?;
     let models = &shared.models;
     let text = request::read(headers, body).await?;
     let body = RequestBody::read(text).map_err(|why| request::refused(&why))?;
@@ -104,16 +115,23 @@ async fn complete(
         let message = "you must provide a model: the body has no \"model\"";
         return Err(Failure::invalid(message).with_param("model"));
     };
-    if !models.router.serves(model) {
-        return Err(models.unknown(model));
+    if !caller.may_ask(model) || !models.router.serves(model) {
+        return Err(models.unknown(model, &caller));
     }
     let fallbacks = body.wishes().fallbacks.iter().flatten();
     if let Some(name) = fallbacks
         .into_iter()
-        .find(|name| models.router.members_of(name).is_empty())
+        .find(|name| !caller.may_ask(name) || models.router.members_of(name).is_empty())
     {
-        return Err(models.unknown(name).with_param("fallbacks"));
+        return Err(models.unknown(name, &caller).with_param("fallbacks"));
     }
-    let routed = models.router.ask(model, &body).await?;
-    Ok(answer::given(routed, id))
+    let mut chat = shared.metrics.chat(model);
+    match models.router.ask(model, &body).await {
+        Ok(routed) => Ok(answer::given(routed, id, chat)),
+        Err(error) => {
+            let failure = Failure::from(error);
+            chat.answered(failure.status());
+            Err(failure)
+        }
+    }
 }

@@ -29,10 +29,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::routing::{MethodRouter, get as get_method};
+use tokio_util::sync::CancellationToken;
 
 use super::Current;
+use super::config::Limits;
+use super::metrics::Metrics;
 use crate::error::Result;
-use crate::mcp::ServerConfig;
+use crate::mcp::{Member, ServerConfig};
 use relay::Relay;
 use session::{Session, Sessions};
 
@@ -44,14 +47,21 @@ const SWEEP: Duration = Duration::from_mins(1);
 pub(super) struct Endpoint {
     relay: Relay,
     sessions: Sessions,
+    /// Cancelled once nothing new begins.
+    stopping: CancellationToken,
 }
 
 impl Endpoint {
     /// Must be called inside the runtime.
-    pub(super) fn new(servers: Vec<ServerConfig>) -> Result<Arc<Self>> {
+    pub(super) fn new(
+        servers: Vec<ServerConfig>,
+        limits: &Limits,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Arc<Self>> {
         let endpoint = Arc::new(Self {
-            relay: Relay::new(servers)?,
-            sessions: Sessions::default(),
+            relay: Relay::new(servers, Arc::clone(metrics))?,
+            sessions: Sessions::new(limits),
+            stopping: CancellationToken::new(),
         });
         tokio::spawn(sweep(Arc::downgrade(&endpoint)));
         Ok(endpoint)
@@ -63,20 +73,63 @@ impl Endpoint {
         self.relay.closed(&session.client);
     }
 
-    /// Ends every session, so that no stream stays open.
-    pub(super) fn end_sessions(&self) {
+    /// Lets what is in flight end: each session ends with its last answer, and streams that belong to
+    /// no request now.
+    pub(super) fn drain(&self) {
+        self.stopping.cancel();
         for session in self.sessions.all() {
-            self.end(&session);
+            session.drain();
         }
     }
 
+    /// Whether nothing new begins.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// The servers.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.relay.members()
+    }
+
+    /// Reaches the servers that nobody has used for a while.
+    pub(super) async fn reach(&self) {
+        self.relay.reach().await;
+    }
+
+    /// How many sessions there are of each transport.
+    pub(super) fn sessions_by_kind(&self) -> [(&'static str, u64); 2] {
+        let sessions = self.sessions.all();
+        let of = |kind| {
+            sessions
+                .iter()
+                .filter(|session| session.kind == kind)
+                .count() as u64
+        };
+        [
+            ("streamable_http", of(session::Kind::Streamable)),
+            ("sse", of(session::Kind::Sse)),
+        ]
+    }
+
+    /// How many streams are read that belong to no request.
+    pub(super) fn open_streams(&self) -> u64 {
+        let sessions = self.sessions.all();
+        let open = sessions.iter().filter(|session| session.unasked.is_read());
+        open.count() as u64
+    }
+
     /// Takes other servers; clients and what they have in flight stay.
-    pub(super) fn reload(&self, servers: Vec<ServerConfig>) -> Result<()> {
-        self.relay.reload(servers)
+    pub(super) fn reload(&self, servers: Vec<ServerConfig>, limits: &Limits) -> Result<()> {
+        self.relay.reload(servers)?;
+        self.sessions.limit(limits);
+        Ok(())
     }
 
     pub(super) async fn close(&self) {
-        self.end_sessions();
+        for session in self.sessions.all() {
+            self.end(&session);
+        }
         self.relay.close().await;
     }
 }

@@ -1,12 +1,12 @@
 //! Which path is served by whom.
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use http::{Method, StatusCode, Uri};
 
 use super::failure::Failure;
-use super::{Current, llm, log, mcp, origin};
+use super::{Current, health, limits, llm, log, mcp, origin};
 
 pub(super) fn router(current: Current) -> Router {
     Router::new()
@@ -26,12 +26,17 @@ pub(super) fn router(current: Current) -> Router {
         .route("/{names}/mcp", mcp::methods())
         .route("/mcp/sse", mcp::sse_methods())
         .route("/sse", mcp::sse_methods())
-        .route("/health/liveliness", get(alive))
-        .route("/health/liveness", get(alive))
+        .route("/health", get(health::health))
+        .route("/health/liveliness", get(health::alive))
+        .route("/health/liveness", get(health::alive))
+        .route("/health/readiness", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/metrics/", get(health::metrics))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn_with_state(current.clone(), limits::layer))
         .layer(from_fn_with_state(current.clone(), origin::layer))
-        .layer(from_fn(log::layer))
+        .layer(from_fn_with_state(current.clone(), log::layer))
         .with_state(current)
 }
 
@@ -43,8 +48,4 @@ async fn unknown(method: Method, uri: Uri) -> Failure {
 async fn not_allowed(method: Method, uri: Uri) -> Failure {
     let message = format!("{} does not take {method}", uri.path());
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, message)
-}
-
-async fn alive() -> &'static str {
-    "\"I'm alive!\""
 }

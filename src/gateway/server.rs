@@ -2,23 +2,23 @@
 //! served.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::config::Limits;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long a client may take to send the headers of a request.
-const HEADER_PATIENCE: Duration = Duration::from_secs(30);
-/// How long what is in flight may take to end once the gateway stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// The wait before the next connection is taken when the process has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,12 +27,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Server {
     address: SocketAddr,
     stopping: CancellationToken,
+    patience: Arc<Mutex<Duration>>,
     serving: TaskTracker,
 }
 
 impl Server {
     /// Listens and serves.
-    pub(super) async fn start(host: &str, port: u16, router: Router) -> Result<Self> {
+    pub(super) async fn start(
+        host: &str,
+        port: u16,
+        router: Router,
+        limits: &Limits,
+    ) -> Result<Self> {
         let refused = |cause: std::io::Error| {
             let message = format!("the gateway cannot listen on {host}:{port}: {cause}");
             Error::new(ErrorKind::Configuration, message).with_source(cause)
@@ -41,11 +47,23 @@ impl Server {
         let address = listener.local_addr().map_err(refused)?;
         let stopping = CancellationToken::new();
         let serving = TaskTracker::new();
-        serving.spawn(serve(listener, router, stopping.clone()));
+        let patience = Arc::new(Mutex::new(limits.stop_timeout));
+        let places = Arc::new(Semaphore::new(
+            limits.connections.min(Semaphore::MAX_PERMITS),
+        ));
+        let taking = Taking {
+            router,
+            limits: limits.clone(),
+            places,
+            stopping: stopping.clone(),
+            patience: Arc::clone(&patience),
+        };
+        serving.spawn(taking.serve(listener));
         serving.close();
         Ok(Self {
             address,
             stopping,
+            patience,
             serving,
         })
     }
@@ -55,7 +73,8 @@ impl Server {
     }
 
     /// Takes no more connections and waits until the last one has ended.
-    pub(super) async fn stop(&self) {
+    pub(super) async fn stop(&self, patience: Duration) {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = patience;
         self.stopping.cancel();
         self.serving.wait().await;
     }
@@ -67,50 +86,84 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stopping.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, _)) => connection(stream, &router, &graceful),
-            Err(failure) => {
-                tracing::warn!(target: "toolbridge::gateway", "a connection was not taken: {failure}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
-    if tokio::time::timeout(STOP_PATIENCE, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            target: "toolbridge::gateway",
-            "requests were still in flight {} s after the gateway was told to stop; they are cut off",
-            STOP_PATIENCE.as_secs()
-        );
-    }
+/// What takes connections.
+struct Taking {
+    router: Router,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    stopping: CancellationToken,
+    patience: Arc<Mutex<Duration>>,
 }
 
-fn connection(stream: TcpStream, router: &Router, graceful: &GracefulShutdown) {
-    // A socket that cannot be told is served all the same, a little later.
-    let _ = stream.set_nodelay(true);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_PATIENCE);
-    let service = TowerToHyperService::new(router.clone());
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(failure) = connection.await {
-            tracing::debug!(target: "toolbridge::gateway", "a connection ended: {failure}");
+impl Taking {
+    async fn serve(self, listener: TcpListener) {
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept(&listener) => accepted,
+                () = self.stopping.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, from, place)) => self.connection(stream, from, place, &graceful),
+                Err(failure) => {
+                    tracing::warn!(target: "toolbridge::gateway", "a connection was not taken: {failure}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
         }
-    });
+        drop(listener);
+        let patience = *self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokio::time::timeout(patience, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                target: "toolbridge::gateway",
+                "requests were still in flight {} s after the gateway was told to stop; they are cut off",
+                patience.as_secs_f64()
+            );
+        }
+    }
+
+    /// The next connection, once there is a place for it.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(std::io::Error::other)?;
+        let (stream, from) = listener.accept().await?;
+        Ok((stream, from, place))
+    }
+
+    fn connection(
+        &self,
+        stream: TcpStream,
+        from: SocketAddr,
+        place: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+    ) {
+        // A socket that cannot be told is served all the same, a little later.
+        let _ = stream.set_nodelay(true);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let header_bytes = self.limits.header_bytes;
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_buf_size(header_bytes);
+        let header_list = u32::try_from(header_bytes).unwrap_or(u32::MAX);
+        builder.http2().max_header_list_size(header_list);
+        let router = self.router.clone().layer(Extension(ConnectInfo(from)));
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(failure) = connection.await {
+                tracing::debug!(target: "toolbridge::gateway", "a connection ended: {failure}");
+            }
+            drop(place);
+        });
+    }
 }

@@ -28,6 +28,11 @@ impl Default for Separator {
 }
 
 impl Separator {
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Checks a separator.
     ///
     /// # Errors

@@ -787,7 +787,7 @@ fn every_key_that_the_table_calls_supported_is_read() {
         json!({
             "model_list": [with(Section::Model, model)],
             "mcp_servers": {"a": remote, "l": local},
-            "general_settings": all(Section::General),
+            "general_settings": with(Section::General, json!({"max_header_bytes": 8192})),
             "keys": [all(Section::CallerKey)],
             "litellm_settings": all(Section::Litellm),
             "router_settings": with(Section::Router, json!({

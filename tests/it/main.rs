@@ -1,6 +1,8 @@
 //! The tests of the engine, one module for each part; one binary, so that it links once.
 
 #[cfg(test)]
+mod gateway_access;
+#[cfg(test)]
 mod gateway_chat;
 #[cfg(test)]
 mod gateway_cli;
@@ -17,7 +19,11 @@ mod gateway_downstream;
 #[cfg(test)]
 mod gateway_mcp;
 #[cfg(test)]
+mod gateway_operations;
+#[cfg(test)]
 mod gateway_reload;
+#[cfg(test)]
+mod gateway_upstream;
 #[cfg(test)]
 mod llm_answers;
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub(super) struct Routing {
     /// Names of models that must be known.
     pub(super) named: Vec<Named>,
     pub(super) has_json_logs: bool,
+    pub(super) has_open_metrics: bool,
 }
 
 impl Routing {
@@ -43,6 +44,7 @@ impl Routing {
             settings: RouterSettings::default(),
             named: Vec::new(),
             has_json_logs: false,
+            has_open_metrics: false,
         }
     }
 
@@ -60,6 +62,8 @@ impl Routing {
         settings.timeout = fields.seconds(&["request_timeout"])?;
         settings.drop_params = fields.boolean(&["drop_params"])?.unwrap_or(false);
         self.has_json_logs = fields.boolean(&["json_logs"])?.unwrap_or(false);
+        let is_closed = fields.boolean(&["require_auth_for_metrics_endpoint"])?;
+        self.has_open_metrics = is_closed == Some(false);
         // Read with the servers.
         fields.find(&["mcp_aliases"]);
         notices.finish(Section::Litellm, &fields);

@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::gateway::failure::{Failure, is_passed_on};
+use crate::gateway::metrics::Chat;
 use crate::llm::retry::random_bits;
 use crate::llm::router::{Given, Routed, Streamed};
 
@@ -47,12 +48,15 @@ impl CallId {
 }
 
 /// An answer, as it was given.
-pub(super) fn given(routed: Routed, id: &CallId) -> Response {
+pub(super) fn given(routed: Routed, id: &CallId, mut chat: Chat) -> Response {
     let (body, told, kind) = match routed.given {
-        Given::Whole(whole) => (Body::from(whole.body), whole.headers, JSON),
+        Given::Whole(whole) => {
+            chat.ended(StatusCode::OK, whole.usage);
+            (Body::from(whole.body), whole.headers, JSON)
+        }
         Given::Stream(mut streamed) => {
             let told = std::mem::take(&mut streamed.headers);
-            (streaming(streamed), told, EVENT_STREAM)
+            (streaming(streamed, chat), told, EVENT_STREAM)
         }
     };
     let is_stream = kind == EVENT_STREAM;
@@ -94,13 +98,24 @@ pub(super) fn failed(failure: Failure, id: &CallId) -> Response {
 
 /// A stream whose pieces leave as they come. Dropped with the connection of the client, which ends
 /// the request of the provider.
-fn streaming(streamed: Box<Streamed>) -> Body {
-    let events = stream::unfold(Some(streamed), |streamed| async move {
-        let mut streamed = streamed?;
-        match streamed.next().await? {
-            Ok(events) => Some((Ok::<_, std::convert::Infallible>(events), Some(streamed))),
+fn streaming(streamed: Box<Streamed>, chat: Chat) -> Body {
+    let events = stream::unfold(Some((streamed, chat)), |state| async move {
+        let (mut streamed, mut chat) = state?;
+        match streamed.next().await {
+            None => {
+                chat.ended(StatusCode::OK, streamed.usage());
+                None
+            }
+            Some(Ok(events)) => {
+                let events = Ok::<_, std::convert::Infallible>(events);
+                Some((events, Some((streamed, chat))))
+            }
             // Whoever reads to the end knows by the missing [DONE] that it is none.
-            Err(error) => Some((Ok(Bytes::from(Failure::from(error).event())), None)),
+            Some(Err(error)) => {
+                let failure = Failure::from(error);
+                chat.ended(failure.status(), streamed.usage());
+                Some((Ok(Bytes::from(failure.event())), None))
+            }
         }
     });
     Body::from_stream(events)

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::gateway::Shared;
+use crate::gateway::access::Caller;
 use crate::gateway::failure::Failure;
 use crate::llm::router::Member;
 
@@ -22,10 +22,10 @@ fn described(name: &str) -> Value {
 /// `GET /v1/models`
 pub(in crate::gateway) async fn models(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    caller: Caller,
 ) -> Result<Json<Value>, Failure> {
-    shared.access.check(&headers)?;
     let names = shared.models.router.names().iter();
+    let names = names.filter(|name| caller.may_ask(name));
     let data: Vec<_> = names.map(|name| described(name)).collect();
     Ok(Json(json!({"object": "list", "data": data})))
 }
@@ -33,12 +33,11 @@ pub(in crate::gateway) async fn models(
 /// `GET /v1/models/{name}`
 pub(in crate::gateway) async fn model(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     Path(name): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Value>, Failure> {
-    shared.access.check(&headers)?;
-    if shared.models.router.members_of(&name).is_empty() {
-        return Err(shared.models.unknown(&name));
+    if !caller.may_ask(&name) || shared.models.router.members_of(&name).is_empty() {
+        return Err(shared.models.unknown(&name, &caller));
     }
     Ok(Json(described(&name)))
 }
@@ -52,11 +51,11 @@ pub(in crate::gateway) struct Wanted {
 /// `GET /model/info`: the deployments, without keys, and of their places the origin alone.
 pub(in crate::gateway) async fn info(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
 ) -> Result<Json<Value>, Failure> {
-    shared.access.check(&headers)?;
     let members = shared.models.router.members().iter();
+    let members = members.filter(|member| caller.may_ask(&member.deployment().name));
     let is_wanted = |member: &&Arc<Member>| {
         let id = wanted.litellm_model_id.as_ref();
         id.is_none_or(|id| *id == member.deployment().id)

@@ -43,6 +43,8 @@ impl Exchange {
     where
         W: Future<Output = Answer> + Send + 'static,
     {
+        // A session that ends with the gateway ends after its answers.
+        let hold = self.session.as_ref().map(Session::hold);
         if !self.accepts.stream {
             let answer = work(Arc::new(Nobody)).await;
             return json(answer.status, answer.text);
@@ -74,6 +76,7 @@ impl Exchange {
                     answer = work => stream.finish(answer.text),
                     () = stream.given_up() => stream.end(),
                 }
+                drop(hold);
             });
         }
         self.begin(lease.keep().reader())

@@ -26,10 +26,10 @@ const SSE_VERSION: &str = "2024-11-05";
 /// `GET` of an endpoint: a stream of a session, or, without one and without a revision, HTTP+SSE.
 pub(in crate::gateway) async fn get(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     names: Option<Path<String>>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(Refused::nowhere().into_response());
     };
@@ -51,10 +51,10 @@ pub(in crate::gateway) async fn get(
 /// `GET` of a path of HTTP+SSE.
 pub(in crate::gateway) async fn sse(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     names: Option<Path<String>>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(Refused::nowhere().into_response());
     };
@@ -64,10 +64,10 @@ pub(in crate::gateway) async fn sse(
 /// `DELETE`: the client ends its session.
 pub(in crate::gateway) async fn delete(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     names: Option<Path<String>>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(Refused::nowhere().into_response());
     };
@@ -98,7 +98,7 @@ impl Endpoint {
     ) -> Option<Scope> {
         let mut scope = Scope::read(names.map(String::as_str), headers);
         scope.forwarded = Forwarded::read(headers, &self.relay.forwarded(), caller);
-        self.relay.knows(&scope).then_some(scope)
+        self.relay.knows(caller, &scope).then_some(scope)
     }
 
     fn stream(&self, caller: &Caller, scope: &Scope, id: &str, headers: &HeaderMap) -> Response {

@@ -52,12 +52,12 @@ pub(in crate::gateway) struct Place {
 
 pub(in crate::gateway) async fn post(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     names: Option<Path<String>>,
     Query(place): Query<Place>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let caller = shared.access.check(&headers)?;
     let Some(scope) = shared.mcp.scope(&caller, names.as_deref(), &headers) else {
         return Ok(Refused::nowhere().into_response());
     };
@@ -308,6 +308,7 @@ impl Endpoint {
         under_way: Option<UnderWay>,
     ) -> Result<RawJson, RpcError> {
         let working = self.relay.request(client, request, outlet);
+        let working = self.unless_stopping(request, working);
         let Some(under_way) = under_way else {
             return working.await;
         };
@@ -316,6 +317,26 @@ impl Endpoint {
             outcome = working => outcome,
             () = under_way.cancelled.cancelled() => {
                 Err(RpcError::new(REQUEST_CANCELLED, "the request was cancelled"))
+            }
+        }
+    }
+
+    /// A subscription without a session ends with the gateway, not with an answer of its own.
+    async fn unless_stopping(
+        &self,
+        request: &Request,
+        working: impl Future<Output = Result<RawJson, RpcError>>,
+    ) -> Result<RawJson, RpcError> {
+        if request.method != "subscriptions/listen" {
+            return working.await;
+        }
+        tokio::select! {
+            outcome = working => outcome,
+            () = self.stopping.cancelled() => {
+                let id = String::from_utf8_lossy(request.id.as_bytes());
+                Ok(RawJson::trusted(format!(
+                    r#"{{"resultType":"complete","_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}"#
+                )))
             }
         }
     }
@@ -432,6 +453,7 @@ impl Endpoint {
             }
         }
         let endpoint = Arc::clone(self);
+        let hold = session.hold();
         tokio::spawn(async move {
             for other in others {
                 endpoint.hear(&session, other).await;
@@ -441,6 +463,7 @@ impl Endpoint {
                 session.unasked.answer(text);
             }))
             .await;
+            drop(hold);
         });
         Ok(accepted())
     }

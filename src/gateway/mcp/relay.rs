@@ -35,8 +35,10 @@ use super::message::{INVALID_PARAMS, Request, RpcError};
 use super::scope::{Covered, RESERVED, Scope, Unknown};
 use super::upstream::{Clients, Kind, Shared, Upstream, opening};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gateway::access::Caller;
+use crate::gateway::metrics::Metrics;
 use crate::json::RawJson;
-use crate::mcp::{Group, ServerConfig};
+use crate::mcp::{Group, Member, ServerConfig};
 use crate::tools::Separator;
 
 use names::Names;
@@ -54,6 +56,7 @@ pub(super) struct Relay {
     clients: Arc<Clients>,
     parking: Arc<Parking>,
     names: Names,
+    metrics: Arc<Metrics>,
 }
 
 /// A request of a client on its way.
@@ -64,10 +67,11 @@ struct Asked<'a> {
     params: Option<RawJson>,
     /// The stream of its answer.
     outlet: &'a Arc<dyn Outlet>,
+    metrics: &'a Arc<Metrics>,
 }
 
 impl Relay {
-    pub(super) fn new(servers: Vec<ServerConfig>) -> Result<Self> {
+    pub(super) fn new(servers: Vec<ServerConfig>, metrics: Arc<Metrics>) -> Result<Self> {
         let relay = Self {
             servers: Group::new(separator()?, Arc::new(|_, _| {})),
             upstreams: RwLock::default(),
@@ -75,6 +79,7 @@ impl Relay {
             clients: Arc::default(),
             parking: Parking::new()?,
             names: Names::new(separator()?),
+            metrics,
         };
         relay.reload(servers)?;
         Ok(relay)
@@ -142,8 +147,19 @@ impl Relay {
         )
     }
 
-    fn covered(&self, scope: &Scope) -> Result<Covered<Arc<Upstream>>, Unknown> {
-        scope.covered(&self.upstreams(), |server| server.config())
+    /// The servers that a caller came for; those that it may not use do not exist for it.
+    fn covered(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+    ) -> std::result::Result<Covered<Arc<Upstream>>, Unknown> {
+        let all = self.upstreams();
+        if !caller.is_limited() {
+            return scope.covered(&all, |server| server.config());
+        }
+        let usable = all.iter().filter(|server| caller.may_use(server.config()));
+        let usable: Vec<_> = usable.cloned().collect();
+        scope.covered(&usable, |server| server.config())
     }
 
     /// The headers of clients that any of the servers gets.
@@ -162,7 +178,7 @@ impl Relay {
             let message = "the servers of this endpoint are not configured any more";
             RpcError::new(INVALID_PARAMS, message)
         };
-        let covered = self.covered(&client.scope).map_err(gone)?;
+        let covered = self.covered(&client.caller, &client.scope).map_err(gone)?;
         let forwarded = &client.scope.forwarded;
         if forwarded.is_empty() {
             return Ok(covered);
@@ -182,9 +198,19 @@ impl Relay {
         })
     }
 
-    /// Whether a scope leads anywhere.
-    pub(super) fn knows(&self, scope: &Scope) -> bool {
-        self.covered(scope).is_ok()
+    /// Whether a scope leads a caller anywhere.
+    pub(super) fn knows(&self, caller: &Caller, scope: &Scope) -> bool {
+        self.covered(caller, scope).is_ok()
+    }
+
+    /// The servers, in the order of the configuration.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.servers.members()
+    }
+
+    /// Reaches every server that can be reached.
+    pub(super) async fn reach(&self) {
+        self.servers.tools().await;
     }
 
     /// What a client says without wanting an answer.
@@ -260,6 +286,7 @@ impl Relay {
             method: &request.method,
             params: request.params.clone(),
             outlet: related,
+            metrics: &self.metrics,
         };
         if asked.method == "initialize" {
             self.clients.add(client);

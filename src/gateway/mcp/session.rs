@@ -2,7 +2,7 @@
 //! [`Session`].
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +16,9 @@ use super::client::Client;
 use super::scope::Scope;
 use super::stream::{Stream, UNASKED};
 use crate::gateway::access::Caller;
+use crate::gateway::config::Limits;
 use crate::json::RawJson;
 
-/// How many sessions there may be at once.
-const MAXIMUM_SESSIONS: usize = 10_000;
-/// How many requests of one session may be under way.
-const MAXIMUM_UNDER_WAY: usize = 1_000;
 /// After how long without a sign of life a session is forgotten.
 const IDLE: Duration = Duration::from_mins(30);
 /// What of the streams of a session that have ended is kept to be taken up again.
@@ -49,20 +46,46 @@ pub(super) struct Session {
     next_request: AtomicU64,
     seen: Mutex<Instant>,
     pub(super) ended: CancellationToken,
+    /// How many requests may be under way.
+    maximum_under_way: usize,
+    /// What has to be answered before the session may end.
+    held: AtomicUsize,
+    is_draining: AtomicBool,
 }
 
 /// The id of a request, as its client wrote it.
 type RequestId = Vec<u8>;
 
 /// The sessions that there are.
-#[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, Arc<Session>>>);
+#[derive(Debug)]
+pub(super) struct Sessions {
+    all: Mutex<HashMap<String, Arc<Session>>>,
+    maximum: AtomicUsize,
+    maximum_under_way: AtomicUsize,
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Sessions {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let sessions = Self {
+            all: Mutex::default(),
+            maximum: AtomicUsize::new(0),
+            maximum_under_way: AtomicUsize::new(0),
+        };
+        sessions.limit(limits);
+        sessions
+    }
+
+    /// The limits of what begins from now on.
+    pub(super) fn limit(&self, limits: &Limits) {
+        self.maximum.store(limits.sessions, Ordering::Relaxed);
+        self.maximum_under_way
+            .store(limits.requests_per_session, Ordering::Relaxed);
+    }
+
     /// Begins a session; none if there are too many.
     pub(super) fn begin(&self, kind: Kind, client: Arc<Client>) -> Option<Arc<Session>> {
         let mut random = [0; 24];
@@ -80,9 +103,12 @@ impl Sessions {
             next_request: AtomicU64::new(1),
             seen: Mutex::new(Instant::now()),
             ended: CancellationToken::new(),
+            maximum_under_way: self.maximum_under_way.load(Ordering::Relaxed),
+            held: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
         });
-        let mut sessions = lock(&self.0);
-        if sessions.len() >= MAXIMUM_SESSIONS {
+        let mut sessions = lock(&self.all);
+        if sessions.len() >= self.maximum.load(Ordering::Relaxed) {
             return None;
         }
         sessions.insert(session.id.clone(), Arc::clone(&session));
@@ -97,7 +123,7 @@ impl Sessions {
         caller: &Caller,
         scope: &Scope,
     ) -> Option<Arc<Session>> {
-        let session = lock(&self.0).get(id).cloned()?;
+        let session = lock(&self.all).get(id).cloned()?;
         let client = &session.client;
         let is_own = session.kind == kind && client.caller == *caller && client.scope.is_at(scope);
         if is_own {
@@ -108,14 +134,14 @@ impl Sessions {
 
     /// Ends a session and everything that is under way in it.
     pub(super) fn end(&self, session: &Session) {
-        lock(&self.0).remove(&session.id);
+        lock(&self.all).remove(&session.id);
         session.end();
     }
 
     /// Ends the sessions that nobody uses, and forgets the streams that nobody comes back for.
     pub(super) fn sweep(&self) -> Vec<Arc<Session>> {
         let mut idle = Vec::new();
-        lock(&self.0).retain(|_, session| {
+        lock(&self.all).retain(|_, session| {
             lock(&session.streams).retain(|_, stream| !stream.is_stale());
             let is_idle = session.is_idle();
             if is_idle {
@@ -131,7 +157,7 @@ impl Sessions {
 
     /// All of them.
     pub(super) fn all(&self) -> Vec<Arc<Session>> {
-        lock(&self.0).values().cloned().collect()
+        lock(&self.all).values().cloned().collect()
     }
 }
 
@@ -151,6 +177,23 @@ impl Session {
             && !self.unasked.is_read()
             && lock(&self.under_way).is_empty()
             && lock(&self.seen).elapsed() > IDLE
+    }
+
+    /// Ends the session as soon as nothing of it has to be answered.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        if self.kind == Kind::Streamable {
+            self.unasked.end();
+        }
+        if self.held.load(Ordering::SeqCst) == 0 {
+            self.end();
+        }
+    }
+
+    /// Something of the session has to be answered for as long as this lives.
+    pub(super) fn hold(self: &Arc<Self>) -> Hold {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        Hold(Arc::clone(self))
     }
 
     /// A stream for the answer of a request, which can be taken up again.
@@ -193,7 +236,7 @@ impl Session {
         let cancelled = self.ended.child_token();
         let key = self.next_request.fetch_add(1, Ordering::Relaxed);
         let mut under_way = lock(&self.under_way);
-        if under_way.len() >= MAXIMUM_UNDER_WAY {
+        if under_way.len() >= self.maximum_under_way {
             return None;
         }
         under_way.insert(key, (id.as_bytes().to_vec(), cancelled.clone()));
@@ -246,6 +289,21 @@ impl Drop for Lease {
     }
 }
 
+/// Something of a session that has to be answered.
+#[derive(Debug)]
+pub(super) struct Hold(Arc<Session>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let Self(session) = self;
+        if session.held.fetch_sub(1, Ordering::SeqCst) == 1
+            && session.is_draining.load(Ordering::SeqCst)
+        {
+            session.end();
+        }
+    }
+}
+
 /// A request that is under way.
 #[derive(Debug)]
 pub(super) struct UnderWay {
@@ -266,20 +324,21 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::gateway::access::Access;
+    use crate::gateway::config::AccessConfig;
     use crate::gateway::mcp::client::Described;
     use crate::gateway::mcp::stream::RETURN;
 
     fn begun(sessions: &Sessions) -> Arc<Session> {
-        let caller = Caller {
-            identity: "somebody".to_owned(),
-        };
+        let access = Access::new(&AccessConfig::default(), "127.0.0.1").unwrap();
+        let caller = access.check(&http::HeaderMap::new(), None).unwrap();
         let client = Arc::new(Client::new(caller, Scope::default(), Described::default()));
         sessions.begin(Kind::Streamable, client).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_session_that_nobody_uses_ends_and_one_that_is_listened_to_does_not() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(&Limits::default());
         let (idle, heard, busy) = (begun(&sessions), begun(&sessions), begun(&sessions));
         let reader = heard.unasked.reader();
         let under_way = busy.begin(&RawJson::trusted("1")).unwrap();
@@ -297,7 +356,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_streams_of_a_session_are_bounded_and_forgotten() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(&Limits::default());
         let session = begun(&sessions);
         drop(session.stream());
         assert!(lock(&session.streams).is_empty());
@@ -320,7 +379,7 @@ mod tests {
 
     #[test]
     fn what_is_under_way_is_bounded_and_cancelled_by_its_id() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(&Limits::default());
         let session = begun(&sessions);
         let id = RawJson::trusted("\"a\"");
         let twice = [session.begin(&id).unwrap(), session.begin(&id).unwrap()];
@@ -331,7 +390,7 @@ mod tests {
         drop(twice);
         let again = session.begin(&id).unwrap();
         assert!(!again.cancelled.is_cancelled());
-        let more: Vec<_> = (2..MAXIMUM_UNDER_WAY)
+        let more: Vec<_> = (2..Limits::default().requests_per_session)
             .map(|id| session.begin(&RawJson::trusted(id.to_string())).unwrap())
             .collect();
         assert!(session.begin(&RawJson::trusted("0")).is_none());

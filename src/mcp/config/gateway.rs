@@ -17,12 +17,7 @@ use crate::mcp::client::{LEGACY_VERSIONS, Mode};
 use crate::mcp::{HttpSettings, OAuthConfig};
 
 /// Keys that nobody here obeys, and that mean nothing to a client.
-const OF_THE_GATEWAY: &[&str] = &[
-    "available_on_public_internet",
-    "env_vars",
-    "pinned_tools",
-    "rpm",
-];
+const OF_THE_GATEWAY: &[&str] = &["env_vars", "pinned_tools", "rpm"];
 
 const AUTH_TYPES: &str = "none, api_key, bearer_token, basic, authorization, token, oauth2";
 
@@ -152,6 +147,7 @@ fn policy(fields: &mut Fields<'_>) -> Result<Policy> {
         server_id: fields.text(&["server_id"])?,
         access_groups: fields.texts(&["access_groups"])?.unwrap_or_default(),
         allow_all_keys: fields.boolean(&["allow_all_keys"])?.unwrap_or(false),
+        internal_only: fields.boolean(&["available_on_public_internet"])? == Some(false),
         forwarded_headers: fields.texts(&["extra_headers"])?.unwrap_or_default(),
         max_concurrent_requests: fields
             .count(&["max_concurrent_requests"])?

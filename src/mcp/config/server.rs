@@ -95,6 +95,8 @@ pub struct Policy {
     pub access_groups: Vec<String>,
     /// Every key may use it, whatever else the key may use.
     pub allow_all_keys: bool,
+    /// Only callers of this machine and of private networks may use it.
+    pub internal_only: bool,
     /// The parameters that a tool takes, by its own name; a tool that is not named takes all.
     pub allowed_params: BTreeMap<String, Vec<String>>,
     /// The headers of a client's request that are passed on to the server.

@@ -45,7 +45,7 @@ pub(super) async fn request(
     if asked.method == "tools/call"
         && let Some(params) = &asked.params
     {
-        policy::check(up.config(), params)?;
+        policy::check(&asked.client.caller, up.config(), params)?;
     }
     let line = up.line(is_modern).await?;
     let instructions = up.config().policy.instructions.as_deref();
@@ -59,6 +59,7 @@ pub(super) async fn request(
             instructions,
         ));
     }
+    let counted = called(asked).map(|tool| asked.metrics.tool(&up.config().name, &tool));
     let answer = match (is_modern, line.has_handshake) {
         (false, true) => both_old(up, line.lasting, asked).await,
         (true, false) => both_new(up, asked, instructions).await,
@@ -68,10 +69,22 @@ pub(super) async fn request(
         }
         (true, true) => new_client(up, asked, parking).await,
     };
+    if let Some(counted) = counted {
+        counted.ended(answer.as_ref().ok());
+    }
     match asked.method {
-        "tools/list" => Ok(policy::offered(up.config(), answer?)),
+        "tools/list" => Ok(policy::offered(&asked.client.caller, up.config(), answer?)),
         _ => answer,
     }
+}
+
+/// The tool that a request calls.
+fn called(asked: &Asked<'_>) -> Option<String> {
+    let params = asked
+        .params
+        .as_ref()
+        .filter(|_| asked.method == "tools/call")?;
+    text_member(params.as_bytes(), "name")
 }
 
 /// Whether a client has to have a connection of its own: the server may ask it for something, or

@@ -102,7 +102,14 @@ impl Many<'_> {
         } else {
             "}".to_owned()
         };
-        let text = [head.as_bytes(), merged.text.as_bytes(), tail.as_bytes()].concat();
+        let caller = &self.asked.client.caller;
+        let list = if kind == Kind::Tools && caller.is_limited() {
+            let servers = self.servers;
+            merged.selected(servers, |server, own| caller.may_call(server.config(), own))
+        } else {
+            merged.text.clone()
+        };
+        let text = [head.as_bytes(), list.as_bytes(), tail.as_bytes()].concat();
         Ok(RawJson::trusted(text))
     }
 
@@ -114,7 +121,19 @@ impl Many<'_> {
             let message = format!("{} takes a name", self.asked.method);
             return Err(RpcError::new(INVALID_PARAMS, message));
         };
-        let (server, own) = self.relay.names.find(kind, self.servers, &name).await?;
+        let caller = &self.asked.client.caller;
+        let names = &self.relay.names;
+        let found = if kind == Kind::Tools && caller.is_limited() {
+            let is_usable = |server: &Upstream, own: &str| caller.may_call(server.config(), own);
+            let found = names.find_among(kind, self.servers, &name, is_usable);
+            found.await.ok_or_else(|| {
+                // What it may not call is as unknown as what there is not.
+                RpcError::new(INVALID_PARAMS, format!("Unknown tool: {name}"))
+            })?
+        } else {
+            names.find(kind, self.servers, &name).await?
+        };
+        let (server, own) = found;
         let params = with_member(params, "name", &Value::from(own).to_string());
         self.to(&server, Some(params)).await
     }

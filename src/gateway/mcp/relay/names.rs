@@ -116,6 +116,30 @@ impl Names {
         Ok((found.server, found.own))
     }
 
+    /// The same among what is usable: a name that several have stands for the one of them that is.
+    pub(super) async fn find_among(
+        &self,
+        kind: Kind,
+        servers: &[Arc<Upstream>],
+        name: &str,
+        is_usable: impl Fn(&Upstream, &str) -> bool,
+    ) -> Option<(Arc<Upstream>, String)> {
+        if let Ok((server, own)) = self.find(kind, servers, name).await
+            && is_usable(&server, &own)
+        {
+            return Some((server, own));
+        }
+        let merged = self.listed(kind, servers).await;
+        let lists = servers.iter().zip(&merged.lists);
+        let mut owners = lists.filter(|(server, list)| {
+            list.as_ref().is_some_and(|list| list.has(name)) && is_usable(server, name)
+        });
+        match (owners.next(), owners.next()) {
+            (Some((server, _)), None) => Some((Arc::clone(server), name.to_owned())),
+            _ => None,
+        }
+    }
+
     /// The server that has a resource; none if no list and no template tells.
     pub(super) async fn owner(
         &self,
@@ -161,6 +185,48 @@ struct Found {
     is_listed: bool,
 }
 
+/// Entries of lists under the names that they are known by, a JSON array.
+fn written(
+    kind: Kind,
+    names: &ToolNames,
+    servers: &[Arc<Upstream>],
+    lists: &[Option<Arc<List>>],
+    is_chosen: impl Fn(&Upstream, &str) -> bool,
+) -> RawJson {
+    let is_named = matches!(kind, Kind::Tools | Kind::Prompts);
+    let mut text = b"[".to_vec();
+    let mut seen = HashSet::new();
+    for (server, list) in servers.iter().zip(lists) {
+        let renamed: std::collections::HashMap<&str, &str> =
+            names.of_server(server.member.label()).collect();
+        for (key, entry) in list.iter().flat_map(|list| list.entries()) {
+            let entry = if is_named {
+                let Some(name) = renamed.get(key.as_str()) else {
+                    continue;
+                };
+                if !is_chosen(server, key) {
+                    continue;
+                }
+                let Some(own) = member(entry.as_bytes(), "name") else {
+                    continue;
+                };
+                let name = serde_json::Value::from(*name).to_string();
+                replaced(entry, own, name.as_bytes())
+            } else if seen.insert(key.clone()) {
+                entry.clone()
+            } else {
+                continue;
+            };
+            if text.len() > 1 {
+                text.push(b',');
+            }
+            text.extend_from_slice(entry.as_bytes());
+        }
+    }
+    text.push(b']');
+    RawJson::trusted(text)
+}
+
 impl Merged {
     fn new(
         separator: &Separator,
@@ -178,45 +244,29 @@ impl Merged {
             (server.member.label(), keys.collect())
         });
         let names = ToolNames::new(separator.clone(), catalogue);
-        let mut text = b"[".to_vec();
-        let mut seen = HashSet::new();
-        for (server, list) in servers.iter().zip(&lists) {
-            let renamed: std::collections::HashMap<&str, &str> =
-                names.of_server(server.member.label()).collect();
-            for (key, entry) in list.iter().flat_map(|list| list.entries()) {
-                let entry = if is_named {
-                    let Some(name) = renamed.get(key.as_str()) else {
-                        continue;
-                    };
-                    let Some(own) = member(entry.as_bytes(), "name") else {
-                        continue;
-                    };
-                    let name = serde_json::Value::from(*name).to_string();
-                    replaced(entry, own, name.as_bytes())
-                } else if seen.insert(key.clone()) {
-                    entry.clone()
-                } else {
-                    continue;
-                };
-                if text.len() > 1 {
-                    text.push(b',');
-                }
-                text.extend_from_slice(entry.as_bytes());
-            }
-        }
-        text.push(b']');
+        let text = written(kind, &names, servers, &lists, |_, _| true);
         let lifetimes = lists
             .iter()
             .flatten()
             .map(|list| list.lifetime.unwrap_or(0));
         Self {
             kind,
-            text: RawJson::trusted(text),
+            text,
             lifetime: lifetimes.min().unwrap_or(0),
             names,
             servers: servers.iter().map(Arc::downgrade).collect(),
             lists,
         }
+    }
+
+    /// The entries that are chosen, by their servers and their own names; `servers` are those of the
+    /// list.
+    pub(super) fn selected(
+        &self,
+        servers: &[Arc<Upstream>],
+        is_chosen: impl Fn(&Upstream, &str) -> bool,
+    ) -> RawJson {
+        written(self.kind, &self.names, servers, &self.lists, is_chosen)
     }
 
     fn find(&self, name: &str) -> Result<Found> {

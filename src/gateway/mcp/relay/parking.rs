@@ -148,7 +148,7 @@ impl Parking {
     ) -> Result<RawJson, RpcError> {
         let params = asked.params.as_ref();
         let purpose = Purpose::new(
-            &asked.client.caller.identity,
+            &asked.client.caller.identity(),
             &up.config().name,
             asked.method,
             params,

@@ -1,17 +1,22 @@
-//! What of a server's tools the configuration offers: which of them, and with which parameters. Pure.
+//! What of a server's tools the configuration offers, and a caller may use: which of them, and with which parameters. Pure.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
 use super::splice::{member, members, replaced, text_member};
+use crate::gateway::access::Caller;
 use crate::gateway::mcp::message::{INVALID_PARAMS, RpcError};
 use crate::json::RawJson;
 use crate::mcp::ServerConfig;
 
 /// Whether a call of a tool is one that the configuration offers.
-pub(super) fn check(config: &ServerConfig, params: &RawJson) -> Result<(), RpcError> {
-    let restricts = restricts_tools(config) || !config.policy.allowed_params.is_empty();
+pub(super) fn check(
+    caller: &Caller,
+    config: &ServerConfig,
+    params: &RawJson,
+) -> Result<(), RpcError> {
+    let restricts = restricts_tools(caller, config) || !config.policy.allowed_params.is_empty();
     if !restricts {
         return Ok(());
     }
@@ -20,7 +25,7 @@ pub(super) fn check(config: &ServerConfig, params: &RawJson) -> Result<(), RpcEr
     let Some(name) = text_member(text, "name") else {
         return Ok(());
     };
-    if !config.allows(&name) {
+    if !caller.may_call(config, &name) {
         let message = format!("Unknown tool: {name}");
         return Err(RpcError::new(INVALID_PARAMS, message));
     }
@@ -48,18 +53,19 @@ pub(super) fn check(config: &ServerConfig, params: &RawJson) -> Result<(), RpcEr
     Err(RpcError::new(INVALID_PARAMS, message))
 }
 
-fn restricts_tools(config: &ServerConfig) -> bool {
-    config.allowed_tools.is_some() || !config.disallowed_tools.is_empty()
+fn restricts_tools(caller: &Caller, config: &ServerConfig) -> bool {
+    caller.is_limited() || config.allowed_tools.is_some() || !config.disallowed_tools.is_empty()
 }
 
 /// A page of `tools/list` without the tools that are not offered.
-pub(super) fn offered(config: &ServerConfig, page: RawJson) -> RawJson {
-    let Some(list) = member(page.as_bytes(), "tools").filter(|_| restricts_tools(config)) else {
+pub(super) fn offered(caller: &Caller, config: &ServerConfig, page: RawJson) -> RawJson {
+    let Some(list) = member(page.as_bytes(), "tools").filter(|_| restricts_tools(caller, config))
+    else {
         return page;
     };
     let tools: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
     let tools = tools.into_iter().filter(|tool| {
-        text_member(tool.get().as_bytes(), "name").is_none_or(|name| config.allows(&name))
+        text_member(tool.get().as_bytes(), "name").is_none_or(|name| caller.may_call(config, &name))
     });
     let tools: Vec<_> = tools.map(RawValue::get).collect();
     replaced(&page, list, format!("[{}]", tools.join(",")).as_bytes())

@@ -77,7 +77,7 @@ impl Leases {
     ) -> Result<Lease> {
         let described = client.described();
         let parts = [&described.capabilities, &described.info];
-        let mut key = client.caller.identity.as_bytes().to_vec();
+        let mut key = client.caller.identity().into_bytes();
         for part in parts.into_iter().flatten() {
             key.push(0);
             key.extend_from_slice(part.as_bytes());

@@ -10,6 +10,7 @@
 //! client         one client: what it can do, where it hears, what it was asked
 //! scope          which servers a client came for
 //! relay          one message of a client, and where it goes; and the same backwards
+//! rest           tools over plain HTTP, as LiteLLM answers
 //! upstream       the connections to servers, and who hears what of them
 //! ```
 
@@ -20,6 +21,7 @@ mod headers;
 pub mod message;
 mod post;
 mod relay;
+pub(super) mod rest;
 mod scope;
 mod session;
 mod stream;

@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use http::{Method, StatusCode, Uri};
 
 use super::failure::Failure;
+use super::mcp::rest;
 use super::{Current, health, limits, llm, log, mcp, origin};
 
 pub(super) fn router(current: Current) -> Router {
@@ -22,6 +23,14 @@ pub(super) fn router(current: Current) -> Router {
         .route("/v1/model/info", get(llm::info))
         .route("/mcp", mcp::methods())
         .route("/mcp/", mcp::methods())
+        .route("/mcp/tools/list", get(rest::list))
+        .route("/mcp/tools/call", post(rest::call))
+        .route("/mcp/enabled", get(rest::enabled))
+        .route("/mcp-rest/tools/list", get(rest::list_by_server))
+        .route("/mcp-rest/tools/call", post(rest::call_by_server))
+        .route("/v1/mcp/server", get(rest::servers))
+        .route("/v1/mcp/tools", get(rest::list_by_server))
+        .route("/v1/mcp/access_groups", get(rest::access_groups))
         .route("/mcp/{names}", mcp::methods())
         .route("/{names}/mcp", mcp::methods())
         .route("/mcp/sse", mcp::sse_methods())

@@ -23,6 +23,8 @@ mod gateway_operations;
 #[cfg(test)]
 mod gateway_reload;
 #[cfg(test)]
+mod gateway_rest;
+#[cfg(test)]
 mod gateway_upstream;
 #[cfg(test)]
 mod llm_answers;

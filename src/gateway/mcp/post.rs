@@ -533,7 +533,7 @@ fn begin(
 }
 
 /// What a client of an earlier era is known by that never introduced itself.
-fn unsaid(version: Option<String>) -> Described {
+pub(super) fn unsaid(version: Option<String>) -> Described {
     Described {
         version: version.unwrap_or_else(|| UNSAID.to_owned()),
         ..Described::default()

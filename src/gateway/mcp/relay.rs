@@ -303,7 +303,7 @@ impl Relay {
 }
 
 /// What stands between a server and its tool, as LiteLLM has it.
-fn separator() -> Result<Separator> {
+pub(super) fn separator() -> Result<Separator> {
     match std::env::var("MCP_TOOL_PREFIX_SEPARATOR") {
         Ok(text) if !text.is_empty() => Separator::new(&text),
         _ => Ok(Separator::default()),

@@ -31,6 +31,7 @@ use routing::Routing;
 pub use access::{AccessConfig, KeyConfig};
 pub use limits::Limits;
 pub use notice::{Notice, NoticeKind};
+pub(super) use servers::RESERVED;
 
 /// Everything that a configuration file says.
 #[derive(Debug, Default)]

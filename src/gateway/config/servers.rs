@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::mcp::{Loaded, ServerConfig};
 
 /// Names that the paths of the gateway have for something else.
-pub(super) const RESERVED: [&str; 6] = ["sse", "tools", "mcp", "health", "v1", "chat"];
+pub(in crate::gateway) const RESERVED: [&str; 6] = ["sse", "tools", "mcp", "health", "v1", "chat"];
 
 /// Reads the section.
 pub(super) fn servers(

@@ -32,10 +32,11 @@ use http::HeaderName;
 
 use super::client::{Client, Outlet};
 use super::message::{INVALID_PARAMS, Request, RpcError};
-use super::scope::{Covered, RESERVED, Scope, Unknown};
+use super::scope::{Covered, Scope, Unknown};
 use super::upstream::{Clients, Kind, Shared, Upstream, opening};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::access::Caller;
+use crate::gateway::config::RESERVED;
 use crate::gateway::metrics::Metrics;
 use crate::json::RawJson;
 use crate::mcp::{Group, Member, ServerConfig};
@@ -86,12 +87,12 @@ impl Relay {
     }
 
     /// Takes other servers; those that did not change keep their connections.
-    pub(super) fn reload(&self, mut servers: Vec<ServerConfig>) -> Result<()> {
-        for server in &mut servers {
-            // A gateway is there for longer than any of its servers.
-            server.endurance.restart = true;
-            let names = [Some(&server.name), server.alias.as_ref()];
-            if let Some(name) = names.into_iter().flatten().find(|name| is_reserved(name)) {
+    pub(super) fn reload(&self, servers: Vec<ServerConfig>) -> Result<()> {
+        for server in &servers {
+            let mut names = [Some(&server.name), server.alias.as_ref()]
+                .into_iter()
+                .flatten();
+            if let Some(name) = names.find(|name| RESERVED.contains(&name.as_str())) {
                 let message = format!(
                     "no MCP server can be called {name:?}: {} are paths of the gateway; give it \
                      another name",
@@ -308,8 +309,4 @@ pub(super) fn separator() -> Result<Separator> {
         Ok(text) if !text.is_empty() => Separator::new(&text),
         _ => Ok(Separator::default()),
     }
-}
-
-fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
 }

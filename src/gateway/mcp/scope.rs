@@ -10,9 +10,6 @@ use crate::mcp::ServerConfig;
 
 pub(super) use forwarded::Forwarded;
 
-/// Names that paths of the gateway begin with, which no server can have.
-pub(super) const RESERVED: [&str; 6] = ["sse", "tools", "mcp", "health", "v1", "chat"];
-
 /// How many names one list may have.
 const MAXIMUM_NAMES: usize = 64;
 

@@ -10,6 +10,8 @@
 //! | [`tools`] | MCP tool <-> provider tool, tool calls, names of many servers' tools; pure | `json`, `error` |
 //! | [`mcp`] | sessions, transports, authorization, connections that last, groups of servers | `document`, `tools`, `json`, `error` |
 //! | [`llm`] | the completion call: providers, streams, retries | `tools`, `schema`, `json`, `error` |
+//! | [`gateway`] | many servers and many models behind one address | `mcp`, `llm` and what is below them |
+//! | [`cli`] | the command line | `gateway` and what is below it |
 //! | [`runtime`] | the tokio runtime of the process | `error` |
 //! | `python` | the only code that knows Python | all of the above |
 //!

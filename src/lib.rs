@@ -1,5 +1,6 @@
 //! The map of the crate. Arrows run one way:
-//! `python -> {mcp, llm} -> tools -> schema -> {json, error}`; a layer may be skipped, never climbed.
+//! `{python, main} -> cli -> gateway -> {mcp, llm} -> tools -> schema -> {document, json} -> error`; a
+//! layer may be skipped, never climbed.
 //!
 //! | module | owns | may use |
 //! |---|---|---|
@@ -15,7 +16,7 @@
 //! | [`runtime`] | the tokio runtime of the process | `error` |
 //! | `python` | the only code that knows Python | all of the above |
 //!
-//! `mcp` and `llm` never name each other; `runtime` is used by `python` alone.
+//! `mcp` and `llm` never name each other; `runtime` is used by `python` and `main` alone.
 
 pub mod cli;
 pub mod document;

@@ -238,7 +238,7 @@ async fn a_gateway_that_stops_finishes_what_is_in_flight() {
         "GET /mcp HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n{session}\r\n"
     );
     news.send(&listen).await;
-    news.until(": open\n\n").await;
+    news.until("data: \n\n").await;
     let mut old = Connection::open(&gateway).await;
     old.send("GET /sse HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n")
         .await;

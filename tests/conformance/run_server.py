@@ -93,7 +93,10 @@ def report(arrangement, revision, required, outcomes):
 
 @contextlib.contextmanager
 def started(command, stream, pattern):
-    """Start a process, wait for the line that says where it listens, and end it at the end."""
+    """Start a process, wait for the line that says where it listens, and end it at the end.
+
+    The address is the group of ``pattern``: other lines may have other addresses in them.
+    """
     process = subprocess.Popen(command, text=True, **{stream: subprocess.PIPE})
     try:
         said = getattr(process, stream)
@@ -106,7 +109,7 @@ def started(command, stream, pattern):
             sys.exit(f"{command} did not start:\n{''.join(lines)}")
         # A full pipe would stop it.
         threading.Thread(target=said.read, daemon=True).start()
-        yield found[0]
+        yield found[1]
     finally:
         process.terminate()
         try:
@@ -119,7 +122,7 @@ def started(command, stream, pattern):
 
 def fixture():
     command = [sys.executable, str(HERE / "everything_server.py"), "--port", "0"]
-    return started(command, "stdout", r"http://\S+")
+    return started(command, "stdout", r"(http://\S+)")
 
 
 @contextlib.contextmanager
@@ -130,7 +133,7 @@ def gateway(binary, servers):
         path = Path(folder, "config.yaml")
         path.write_text(json.dumps({"mcp_servers": servers}))
         command = [str(binary), "--config", str(path), "--port", "0"]
-        with started(command, "stderr", r"http://\S+") as address:
+        with started(command, "stderr", r"listens on (http://\S+)") as address:
             yield f"{address}/mcp/{NAME}"
 
 

@@ -6,10 +6,15 @@
 //! |---|---|
 //! | [`model_id`] | `openai/gpt-4o`, `gpt-4o`, `custom_llm_provider` -> provider and wire name |
 //! | [`provider`] | the table of providers; URL, headers and key of one request |
+//! | [`types`] | wire types of chat completions |
+//! | [`conversion`] | chat completions as other protocols have them, and back; pure |
+//! | [`wire`] | the protocols: their conversion, their framing |
 //! | [`failure`] | error answers -> [`crate::error::Error`], with every secret taken out |
 //! | [`retry`] | whether and when a request is repeated |
 //! | [`answer`] | what makes a body an answer, and the repairs that it gets |
 //! | [`stream`] | server-sent events out of bytes |
+//! | [`framing`] | events out of bytes, for every way to frame them |
+//! | [`judge`] | what the events of a stream are |
 //! | [`chat_stream`] | a running stream: buffering, back-pressure, how it ended |
 //! | [`passage`] | a running stream that is passed on as it came |
 //! | [`client`] | the connection pool and the calls |
@@ -18,10 +23,15 @@
 pub mod answer;
 pub mod chat_stream;
 pub mod client;
+pub mod conversion;
 pub mod failure;
+pub mod framing;
+pub mod judge;
 pub mod model_id;
 pub mod passage;
 pub mod provider;
 pub mod retry;
 pub mod router;
 pub mod stream;
+pub mod types;
+pub mod wire;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::conversion::Unreadable;
 use super::retry::random_bits;
 
 /// Why a body is no answer.
@@ -25,6 +26,19 @@ pub enum NotAnAnswer {
     /// JSON without a non-empty list `choices`.
     #[error("no choices")]
     NoChoices,
+    /// JSON without what an answer of another protocol has.
+    #[error("JSON with {0}")]
+    Incomplete(&'static str),
+}
+
+impl From<Unreadable> for NotAnAnswer {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::NotJson(cause) => Self::NotJson(cause),
+            Unreadable::Incomplete(what) => Self::Incomplete(what),
+            Unreadable::Error => Self::Error,
+        }
+    }
 }
 
 #[derive(Deserialize)]

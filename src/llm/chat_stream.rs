@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
-use http::{HeaderMap, StatusCode};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::{Error, ErrorKind};
 
-use super::answer;
-use super::failure::{FailureSite, snippet};
-use super::stream::{Event, EventParser, EventTooLong};
+use super::framing::Framer;
+use super::judge::{Judge, Judged};
+use super::stream::Event;
+
+pub use super::judge::{StreamSource, Translation};
 
 /// How much is read ahead of the reader.
 const MAX_BUFFERED_BYTES: usize = 1024 * 1024;
@@ -167,26 +168,6 @@ impl Shared {
     }
 }
 
-/// What a stream needs to know to say what went wrong with it.
-#[derive(Debug)]
-pub struct StreamSource {
-    /// Provider, model, secrets.
-    pub site: FailureSite,
-    /// The status of the answer.
-    pub status: StatusCode,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// The longest silence.
-    pub idle: Option<Duration>,
-}
-
-impl StreamSource {
-    fn error(&self, kind: ErrorKind, message: impl AsRef<str>, body: &[u8]) -> Error {
-        self.site
-            .error_with_answer(kind, message, self.status, &self.headers, body)
-    }
-}
-
 async fn read_ahead<S, E>(shared: Arc<Shared>, body: S, source: StreamSource)
 where
     S: Stream<Item = Result<Bytes, E>> + Send,
@@ -194,8 +175,8 @@ where
 {
     let mut body = pin!(body);
     let mut reading = Reading {
+        framer: source.framer(),
         judge: Judge::new(source),
-        parser: EventParser::default(),
         events: Vec::new(),
         chunks: Vec::new(),
     };
@@ -259,122 +240,20 @@ enum Flow {
 
 struct Reading {
     judge: Judge,
-    parser: EventParser,
+    framer: Framer,
     events: Vec<Event>,
     chunks: Vec<Bytes>,
 }
 
-/// What an event of a stream is.
-pub(super) enum Judged {
-    /// A chunk, repaired where needed.
-    Chunk(Bytes),
-    /// The last event.
-    Done,
-    /// The stream cannot go on.
-    Failed(Error),
-}
-
-/// Tells what the events of one stream are, and what its end means.
-#[derive(Debug)]
-pub(super) struct Judge {
-    source: StreamSource,
-    count: usize,
-    is_finished: bool,
-}
-
-impl Judge {
-    pub(super) fn new(source: StreamSource) -> Self {
-        Self {
-            source,
-            count: 0,
-            is_finished: false,
-        }
-    }
-
-    /// The longest silence.
-    pub(super) fn idle(&self) -> Option<Duration> {
-        self.source.idle
-    }
-
-    /// How many chunks there were.
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
-    pub(super) fn event(&mut self, event: Event) -> Judged {
-        let Event { data, is_error } = event;
-        if data.trim_ascii() == b"[DONE]" {
-            return Judged::Done;
-        }
-        let source = &self.source;
-        if is_error || answer::is_error_chunk(&data) {
-            let place = "in the middle of the stream";
-            let error = source
-                .site
-                .embedded_error(place, source.status, &source.headers, &data);
-            return Judged::Failed(error);
-        }
-        if !data.trim_ascii_start().starts_with(b"{") {
-            let message = format!(
-                "{} sent a chunk that is not a JSON object: {}",
-                source.site.peer(),
-                snippet(&data)
-            );
-            let kind = ErrorKind::ResponseValidation;
-            return Judged::Failed(source.error(kind, message, &data));
-        }
-        self.is_finished |= answer::has_finish_reason(&data);
-        self.count += 1;
-        Judged::Chunk(answer::repair_chunk(data))
-    }
-
-    /// The last event may lack its empty line, but not its end.
-    pub(super) fn rest(&mut self, event: Option<Event>) -> Option<Judged> {
-        let event = event?;
-        let data = event.data.trim_ascii();
-        let is_whole = data == b"[DONE]" || crate::json::RawJson::parse(event.data.clone()).is_ok();
-        is_whole.then(|| self.event(event))
-    }
-
-    pub(super) fn too_long(&self, cause: EventTooLong) -> Error {
-        let message = format!("{}: {cause}", self.source.site.peer());
-        self.source
-            .error(ErrorKind::ResponseValidation, message, b"")
-    }
-
-    /// What it means that nothing more comes.
-    pub(super) fn end(&self) -> Option<Error> {
-        if self.is_finished {
-            return None;
-        }
-        let message = format!(
-            "the stream of {} ended early: {} chunks came, and neither a finish_reason nor [DONE]",
-            self.source.site.peer(),
-            self.count
-        );
-        Some(self.source.error(ErrorKind::Connection, message, b""))
-    }
-
-    pub(super) fn silence(&self, idle: Duration) -> Error {
-        let message = format!(
-            "{} sent nothing for {} s in the middle of the stream, after {} chunks (timeout, \
-             stream_timeout)",
-            self.source.site.peer(),
-            idle.as_secs_f64(),
-            self.count
-        );
-        self.source.error(ErrorKind::Timeout, message, b"")
-    }
-}
-
 impl Reading {
     fn take(&mut self, bytes: &Bytes) -> Flow {
-        let fed = self.parser.feed(bytes, &mut self.events);
+        let fed = self.framer.feed(bytes, &mut self.events);
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
-            let judged = self.judge.event(event);
-            if let Flow::End(error) = self.keep(judged) {
-                return Flow::End(error);
+            match self.judge.event(event, &mut self.chunks) {
+                Judged::More => {}
+                Judged::Done => return Flow::End(None),
+                Judged::Failed(error) => return Flow::End(Some(error)),
             }
         }
         self.events = events;
@@ -384,24 +263,13 @@ impl Reading {
         }
     }
 
-    fn keep(&mut self, judged: Judged) -> Flow {
-        match judged {
-            Judged::Chunk(chunk) => {
-                self.chunks.push(chunk);
-                Flow::More
-            }
+    fn ended(&mut self) -> Flow {
+        let last = self.framer.finish();
+        match self.judge.rest(last, &mut self.chunks) {
+            Judged::More => Flow::End(self.judge.end(&mut self.chunks)),
             Judged::Done => Flow::End(None),
             Judged::Failed(error) => Flow::End(Some(error)),
         }
-    }
-
-    fn ended(&mut self) -> Flow {
-        if let Some(judged) = self.judge.rest(self.parser.finish())
-            && let Flow::End(error) = self.keep(judged)
-        {
-            return Flow::End(error);
-        }
-        Flow::End(self.judge.end())
     }
 
     fn broken(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Flow {

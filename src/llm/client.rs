@@ -3,8 +3,10 @@
 //! | module | owns |
 //! |---|---|
 //! | `pool` | the connections |
+//! | `prepare` | a request as its provider gets it, and its answer as a chat completion |
 
 mod pool;
+mod prepare;
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +16,18 @@ use http::{HeaderMap, Method, StatusCode, header};
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 
-use super::answer::{self, NotAnAnswer};
+use super::answer::NotAnAnswer;
 use super::chat_stream::{ChatStream, StreamSource};
+use super::conversion::parameters::Policy;
 use super::failure::{FailureSite, snippet};
 use super::model_id::ModelId;
 use super::passage::Passage;
 use super::provider::Endpoint;
+use super::provider::authorize::Outgoing;
 use super::retry;
 use pool::Pools;
 pub use pool::Trust;
+use prepare::Prepared;
 
 /// How long an answer may take when the caller does not say, as in the `openai` package.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -58,8 +63,10 @@ pub struct ChatRequest {
     pub model: ModelId,
     /// Where it goes.
     pub endpoint: Endpoint,
-    /// The JSON body.
+    /// The JSON body, in OpenAI's form.
     pub body: Bytes,
+    /// What becomes of parameters that the provider does not take.
+    pub policy: Policy,
     /// How long it may take.
     pub limits: Limits,
     /// How often it is repeated.
@@ -73,10 +80,14 @@ pub struct ChatRequest {
 pub struct Call<'a> {
     /// What errors say about it.
     pub site: &'a FailureSite,
+    /// The model.
+    pub model: &'a ModelId,
     /// Where it goes.
     pub endpoint: &'a Endpoint,
-    /// The JSON body.
+    /// The JSON body, in OpenAI's form.
     pub body: Bytes,
+    /// What becomes of parameters that the provider does not take.
+    pub policy: &'a Policy,
     /// How long it may take.
     pub limits: Limits,
     /// How often it is repeated.
@@ -89,8 +100,10 @@ impl ChatRequest {
     fn call<'a>(&'a self, site: &'a FailureSite) -> Call<'a> {
         Call {
             site,
+            model: &self.model,
             endpoint: &self.endpoint,
             body: self.body.clone(),
+            policy: &self.policy,
             limits: self.limits,
             max_retries: self.max_retries,
             trust: &self.trust,
@@ -162,12 +175,13 @@ impl ChatClient {
     /// As [`Self::complete`].
     pub async fn answer(&self, call: &Call<'_>) -> Result<Answer, Error> {
         let pool = self.pools.of(call)?;
+        let prepared = Prepared::new(call, false)?;
         let started = Instant::now();
         let mut retries = 0;
         let (body, headers) = loop {
             let whole = async {
-                let response = send(&pool, call).await?;
-                read_answer(response, call.site).await
+                let response = send(&pool, call, &prepared).await?;
+                read_answer(response, call.site, &prepared).await
             };
             match within(call.limits.answer, call.site, whole).await {
                 Ok(answer) => break answer,
@@ -185,16 +199,17 @@ impl ChatClient {
         let site = FailureSite::new(&request.model, &request.endpoint);
         let call = request.call(&site);
         let pool = self.pools.of(&call)?;
+        let prepared = Prepared::new(&call, true)?;
         let started = Instant::now();
         let mut retries = 0;
         let (response, headers) = loop {
-            match within(call.limits.answer, &site, open(&pool, &call)).await {
+            match within(call.limits.answer, &site, open(&pool, &call, &prepared)).await {
                 Ok(begun) => break begun,
                 Err(failed) => wait_for_retry(failed, &mut retries, call.max_retries).await?,
             }
         };
         let context = context(&call, headers.clone(), started, retries);
-        let source = source(&call, &response, headers);
+        let source = source(&call, &prepared, &response, headers);
         Ok(StreamedAnswer {
             stream: ChatStream::start(response.bytes_stream(), source),
             context,
@@ -205,10 +220,11 @@ impl ChatClient {
     /// repeated.
     pub async fn pass(&self, call: &Call<'_>) -> Result<(Passage, AnswerContext), Error> {
         let pool = self.pools.of(call)?;
+        let prepared = Prepared::new(call, true)?;
         let started = Instant::now();
         let begun = async {
-            let (response, headers) = open(&pool, call).await?;
-            let source = source(call, &response, headers.clone());
+            let (response, headers) = open(&pool, call, &prepared).await?;
+            let source = source(call, &prepared, &response, headers.clone());
             let mut passage = Passage::new(response.bytes_stream(), source);
             passage.begin().await?;
             Ok((passage, headers))
@@ -224,15 +240,22 @@ impl ChatClient {
 async fn open(
     pool: &reqwest::Client,
     call: &Call<'_>,
+    prepared: &Prepared<'_>,
 ) -> Result<(reqwest::Response, HeaderMap), Failed> {
-    let response = send(pool, call).await?;
-    let mut response = check_is_stream(response, call.site).await?;
+    let response = send(pool, call, prepared).await?;
+    let mut response = check_is_stream(response, call.site, prepared).await?;
     let headers = std::mem::take(response.headers_mut());
     Ok((response, headers))
 }
 
-fn source(call: &Call<'_>, response: &reqwest::Response, headers: HeaderMap) -> StreamSource {
+fn source(
+    call: &Call<'_>,
+    prepared: &Prepared<'_>,
+    response: &reqwest::Response,
+    headers: HeaderMap,
+) -> StreamSource {
     StreamSource {
+        translation: prepared.translation(call),
         site: call.site.clone(),
         status: response.status(),
         headers,
@@ -285,11 +308,27 @@ async fn wait_for_retry(failed: Failed, retries: &mut u32, max_retries: u32) -> 
     Ok(())
 }
 
-async fn send(pool: &reqwest::Client, call: &Call<'_>) -> Result<reqwest::Response, Failed> {
+async fn send(
+    pool: &reqwest::Client,
+    call: &Call<'_>,
+    prepared: &Prepared<'_>,
+) -> Result<reqwest::Response, Failed> {
     let site = call.site;
-    let mut message = reqwest::Request::new(Method::POST, call.endpoint.url.clone());
-    *message.headers_mut() = call.endpoint.headers.clone();
-    *message.body_mut() = Some(call.body.clone().into());
+    let mut headers = call.endpoint.headers.clone();
+    if let Some(authorizer) = &call.endpoint.authorizer {
+        let outgoing = Outgoing {
+            url: prepared.url,
+            headers: &mut headers,
+            body: &prepared.body,
+        };
+        authorizer
+            .authorize(outgoing)
+            .await
+            .map_err(|error| site.placed(error))?;
+    }
+    let mut message = reqwest::Request::new(Method::POST, prepared.url.clone());
+    *message.headers_mut() = headers;
+    *message.body_mut() = Some(prepared.body.clone().into());
     let response = pool
         .execute(message)
         .await
@@ -400,6 +439,7 @@ async fn read_body(mut response: reqwest::Response, limit: usize) -> Result<Byte
 async fn read_answer(
     mut response: reqwest::Response,
     site: &FailureSite,
+    prepared: &Prepared<'_>,
 ) -> Result<(Bytes, HeaderMap), Failed> {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
@@ -431,7 +471,7 @@ async fn read_answer(
                 .into());
         }
     };
-    match answer::check(body.clone()) {
+    match prepared.answer(body.clone()) {
         Ok(body) => Ok((body, headers)),
         Err(why) => Err(no_answer(why, site, status, &headers, &body).into()),
     }
@@ -458,6 +498,10 @@ fn no_answer(
         NotAnAnswer::Error => site.embedded_error("with status 200", status, headers, body),
         NotAnAnswer::NoChoices => invalid(format!(
             "{peer} answered {status} with JSON that has no list of choices, it begins with {}",
+            snippet(body)
+        )),
+        NotAnAnswer::Incomplete(what) => invalid(format!(
+            "{peer} answered {status} with JSON with {what}, it begins with {}",
             snippet(body)
         )),
         NotAnAnswer::NotJson(_) if body.is_empty() => {
@@ -499,6 +543,7 @@ fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
 async fn check_is_stream(
     response: reqwest::Response,
     site: &FailureSite,
+    prepared: &Prepared<'_>,
 ) -> Result<reqwest::Response, Failed> {
     let found = content_type(response.headers());
     if !["application/json", "text/html"]
@@ -508,7 +553,7 @@ async fn check_is_stream(
         return Ok(response);
     }
     let status = response.status();
-    match read_answer(response, site).await {
+    match read_answer(response, site, prepared).await {
         Err(failed) => Err(failed),
         Ok((body, headers)) => {
             let message = format!(

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorContext, ErrorKind};
 
 use super::model_id::ModelId;
 use super::provider::Endpoint;
-use super::provider::openai::ErrorBody;
+use super::provider::error_body::ErrorBody;
 use super::retry;
 
 /// How much of a body an error carries.
@@ -95,6 +95,14 @@ impl FailureSite {
             provider: Some(self.provider.to_owned()),
             model: Some(self.model.clone()),
             ..ErrorContext::default()
+        })
+    }
+
+    /// An error of something that knows neither provider nor model, with both and without secrets.
+    pub fn placed(&self, error: Error) -> Error {
+        error.map_context(|context| {
+            context.provider = Some(self.provider.to_owned());
+            context.model = Some(self.model.clone());
         })
     }
 

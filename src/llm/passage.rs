@@ -11,8 +11,9 @@ use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use crate::error::{Error, ErrorKind};
 
 use super::answer::{self, Usage};
-use super::chat_stream::{DRAIN_TIME, Judge, Judged, StreamSource, within};
-use super::stream::EventParser;
+use super::chat_stream::{DRAIN_TIME, within};
+use super::framing::Framer;
+use super::judge::{Judge, Judged, StreamSource};
 
 /// The event that ends a stream.
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -25,7 +26,7 @@ pub struct Passage {
     /// None when nothing more is read.
     body: Option<Pieces>,
     judge: Judge,
-    parser: EventParser,
+    framer: Framer,
     /// The beginning of an event that is not over: sent when it is, for an error may come first.
     held: BytesMut,
     /// What was read before anybody asked.
@@ -52,8 +53,8 @@ impl Passage {
     {
         Self {
             body: Some(Box::pin(body.map_err(Into::into))),
+            framer: source.framer(),
             judge: Judge::new(source),
-            parser: EventParser::default(),
             held: BytesMut::new(),
             first: None,
             error: None,
@@ -118,18 +119,20 @@ impl Passage {
     /// Looks at a piece; returns what of it can be passed on.
     fn take(&mut self, piece: Bytes) -> Bytes {
         let mut events = Vec::new();
-        let fed = self.parser.feed(&piece, &mut events);
+        let fed = self.framer.feed(&piece, &mut events);
         let mut chunks = Vec::with_capacity(events.len());
-        let mut is_as_it_came = true;
+        let mut is_as_it_came = !self.judge.translates();
         let mut is_done = false;
         for event in events {
-            let came = event.data.clone();
-            match self.judge.event(event) {
-                Judged::Chunk(chunk) => {
-                    is_as_it_came &= chunk.as_ptr() == came.as_ptr();
-                    self.usage = answer::usage(&chunk).or(self.usage);
-                    chunks.push(chunk);
-                }
+            let came = event.data.as_ptr();
+            let before = chunks.len();
+            let judged = self.judge.event(event, &mut chunks);
+            for chunk in &chunks[before..] {
+                is_as_it_came &= chunk.as_ptr() == came;
+                self.usage = answer::usage(chunk).or(self.usage);
+            }
+            match judged {
+                Judged::More => {}
                 Judged::Done => {
                     is_done = true;
                     break;
@@ -150,7 +153,7 @@ impl Passage {
         }
         if !is_as_it_came || self.error.is_some() {
             self.held.clear();
-            let settled = self.parser.settled().min(piece.len());
+            let settled = self.framer.settled().min(piece.len());
             self.held.put_slice(&piece[settled..]);
             return framed(&chunks, is_done);
         }
@@ -159,7 +162,7 @@ impl Passage {
 
     /// What is settled of the piece that was fed last, with what was held back before it.
     fn settle(&mut self, mut piece: Bytes) -> Bytes {
-        let settled = self.parser.settled().min(piece.len());
+        let settled = self.framer.settled().min(piece.len());
         let whole = piece.split_to(settled);
         if whole.is_empty() {
             self.held.put_slice(&piece);
@@ -178,27 +181,25 @@ impl Passage {
     /// Nothing more comes; returns what still has to be passed on.
     fn ended(&mut self, cause: Option<Cause>) -> Bytes {
         self.body = None;
-        let judged = self.judge.rest(self.parser.finish());
-        let mut text = match judged {
-            Some(Judged::Done) => return Bytes::from_static(DONE),
-            Some(Judged::Failed(error)) => {
-                self.fail(error);
-                return Bytes::new();
-            }
-            Some(Judged::Chunk(chunk)) => {
-                self.usage = answer::usage(&chunk).or(self.usage);
-                BytesMut::from(framed(&[chunk], false).as_ref())
-            }
-            None => BytesMut::new(),
+        let last = self.framer.finish();
+        let mut chunks = Vec::new();
+        let error = match self.judge.rest(last, &mut chunks) {
+            Judged::Done => None,
+            Judged::Failed(error) => Some(error),
+            Judged::More => self.judge.end(&mut chunks),
         };
-        match (self.judge.end(), cause) {
-            (None, _) => text.put_slice(DONE),
+        for chunk in &chunks {
+            self.usage = answer::usage(chunk).or(self.usage);
+        }
+        let text = framed(&chunks, error.is_none());
+        match (error, cause) {
+            (None, _) => {}
             (Some(error), Some(cause)) if error.kind() == ErrorKind::Connection => {
                 self.fail(error.with_source(cause));
             }
             (Some(error), _) => self.fail(error),
         }
-        text.freeze()
+        text
     }
 
     fn fail(&mut self, error: Error) {

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use toolbridge::llm::client::{ChatRequest, Limits, Trust};
+use toolbridge::llm::conversion::parameters::Policy;
 use toolbridge::llm::model_id::ModelId;
 use toolbridge::llm::provider::{Endpoint as Target, Settings};
 
@@ -79,6 +80,7 @@ pub(crate) fn request(origin: &str) -> ChatRequest {
         ..Settings::default()
     };
     ChatRequest {
+        policy: Policy::default(),
         endpoint: Target::resolve(&model, &settings, &|_| None).unwrap(),
         model,
         body: r#"{"model":"gpt-4o","messages":[]}"#.into(),

@@ -16,6 +16,7 @@ use crate::llm_endpoint::{event, request};
 fn source() -> StreamSource {
     let request = request("http://127.0.0.1:1");
     StreamSource {
+        translation: None,
         site: FailureSite::new(&request.model, &request.endpoint),
         status: StatusCode::OK,
         headers: HeaderMap::new(),

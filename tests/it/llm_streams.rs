@@ -23,6 +23,7 @@ use crate::llm_endpoint::{
 fn source() -> StreamSource {
     let request = request("http://127.0.0.1:1");
     StreamSource {
+        translation: None,
         site: FailureSite::new(&request.model, &request.endpoint),
         status: StatusCode::OK,
         headers: HeaderMap::new(),

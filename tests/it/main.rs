@@ -29,6 +29,7 @@ mod gateway_upstream;
 #[cfg(test)]
 mod llm_answers;
 #[cfg(test)]
+mod llm_conversion;
 mod llm_endpoint;
 #[cfg(test)]
 mod llm_passage;

@@ -8,7 +8,7 @@ use super::keys::Section;
 use super::notice::Notices;
 use crate::document::fields::{Fields, Lookup, Spelling};
 use crate::document::{Data, Node, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The variables that hold the master key where the file does not, the first that is set wins.
 const MASTER_KEY_VARIABLES: [&str; 2] = ["TOOLBRIDGE_MASTER_KEY", "LITELLM_MASTER_KEY"];
@@ -131,7 +131,7 @@ fn key(
     let name = fields.text(&["name"])?;
     let key = fields.text(&["key"])?;
     let config = |digest, name, fields: &mut Fields<'_>| {
-        Ok(KeyConfig {
+        Ok::<_, Error>(KeyConfig {
             name,
             digest,
             servers: fields.texts(&["servers"])?,

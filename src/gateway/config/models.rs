@@ -9,7 +9,7 @@ use crate::document::fields::{Fields, Lookup, Spelling};
 use crate::document::{Data, Node, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::llm::model_id::ModelId;
-use crate::llm::provider::{Endpoint, Settings};
+use crate::llm::provider::{Endpoint, OPTIONS, Settings};
 use crate::llm::router::Deployment;
 
 /// What stands in for the key of a deployment that asks nobody.
@@ -93,7 +93,13 @@ fn provider(given: &str, params: &mut Fields<'_>) -> Result<(ModelId, Endpoint)>
             .map(&["extra_headers", "headers"])?
             .into_iter()
             .collect(),
+        options: Map::new(),
     };
+    for name in OPTIONS {
+        if let Some(value) = params.value(&[name])? {
+            settings.options.insert((*name).to_owned(), value);
+        }
+    }
     if params.find(&["mock_response"]).is_some() {
         settings.api_key.get_or_insert_with(|| NO_KEY.to_owned());
         settings.api_base.get_or_insert_with(|| NOWHERE.to_owned());
@@ -137,6 +143,9 @@ fn settings(params: &mut Fields<'_>, deployment: &mut Deployment) -> Result<()> 
     deployment.drop_params = params.boolean(&["drop_params"])?;
     deployment.additional_drop_params = params
         .texts(&["additional_drop_params"])?
+        .unwrap_or_default();
+    deployment.allowed_openai_params = params
+        .texts(&["allowed_openai_params"])?
         .unwrap_or_default();
     deployment.extra_body = params.object(&["extra_body"])?;
     deployment.mock_response = params.value(&["mock_response"])?;

@@ -1,164 +1,44 @@
-//! How OpenAI's API looks: the path of the call, its headers, its error bodies.
+//! OpenAI's API, and what is compatible with it: the path of the call, its headers.
 
-use serde_json::Value;
 use url::Url;
 
-use crate::error::ErrorKind;
+use super::service::{Asked, Service, join};
+use crate::error::Error;
+use crate::llm::model_id::ModelId;
+use crate::llm::wire::Wire;
 
 /// Header of the organization.
 pub const ORGANIZATION: &str = "openai-organization";
 /// Header of the project.
 pub const PROJECT: &str = "openai-project";
 
-/// `base` + `/chat/completions`, query kept. `None` when `base` is no http(s) URL with a host.
-pub fn chat_completions_url(base: &str) -> Option<Url> {
-    let mut url = Url::parse(base.trim()).ok()?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return None;
+/// Chat completions at `{base}/chat/completions`.
+#[derive(Debug)]
+pub struct OpenAi;
+
+impl Service for OpenAi {
+    fn wire(&self, _model: &ModelId) -> Wire {
+        Wire::Chat
     }
-    url.set_fragment(None);
-    let path = url.path().trim_end_matches('/');
-    if !path.ends_with("/chat/completions") {
-        let path = format!("{path}/chat/completions");
+
+    fn url(&self, base: Url, _asked: &Asked<'_>, _streams: bool) -> Result<Url, Error> {
+        Ok(chat_completions_url(base))
+    }
+}
+
+/// `base` + `/chat/completions`, query kept.
+pub fn chat_completions_url(base: Url) -> Url {
+    if base
+        .path()
+        .trim_end_matches('/')
+        .ends_with("/chat/completions")
+    {
+        let path = base.path().trim_end_matches('/').to_owned();
+        let mut url = base;
         url.set_path(&path);
+        return url;
     }
-    Some(url)
-}
-
-/// What an error body says.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct ErrorBody {
-    /// The sentence.
-    pub message: Option<String>,
-    /// Its code, numbers as text.
-    pub code: Option<String>,
-    /// The parameter that it complains of.
-    pub param: Option<String>,
-    /// Its type.
-    pub error_type: Option<String>,
-}
-
-impl ErrorBody {
-    /// Reads the error out of a body: OpenAI's `{"error": {…}}`, and the shapes that compatible
-    /// servers send instead (`{"error": "…"}`, `{"message": …}`, `{"detail": …}`, a list of one).
-    pub fn parse(body: &[u8]) -> Self {
-        serde_json::from_slice(body)
-            .map_or_else(|_| Self::default(), |value| Self::from_value(&value))
-    }
-
-    /// As [`Self::parse`], for a decoded body.
-    pub fn from_value(body: &Value) -> Self {
-        let body = match body {
-            Value::Array(items) => items.first().unwrap_or(&Value::Null),
-            other => other,
-        };
-        let error = match body.get("error") {
-            Some(Value::Null) | None => body,
-            Some(error) => error,
-        };
-        if let Value::String(sentence) = error {
-            return Self {
-                message: Some(sentence.clone()),
-                code: text(body.get("code")),
-                ..Self::default()
-            };
-        }
-        Self {
-            message: ["message", "detail", "msg"]
-                .iter()
-                .find_map(|key| text(error.get(*key))),
-            code: text(error.get("code")),
-            param: text(error.get("param")),
-            error_type: text(error.get("type")),
-        }
-    }
-
-    /// The kind that a status and this body mean. Without a status (an error in the middle of a
-    /// stream) a numeric code that is an HTTP status stands in for it.
-    pub fn kind(&self, status: Option<u16>) -> ErrorKind {
-        let status = status.or_else(|| {
-            self.code
-                .as_ref()?
-                .parse()
-                .ok()
-                .filter(|code: &u16| (400..600).contains(code))
-        });
-        let bad_request = match self.code.as_deref().unwrap_or_default() {
-            "context_length_exceeded" | "string_above_max_length" => {
-                ErrorKind::ContextWindowExceeded
-            }
-            "content_policy_violation" | "content_filter" | "moderation_blocked" => {
-                ErrorKind::ContentPolicyViolation
-            }
-            "unsupported_parameter" | "unsupported_value" => ErrorKind::UnsupportedParams,
-            _ => self.kind_by_sentence(),
-        };
-        let Some(status) = status else {
-            let by_name = match self.code.as_deref().or(self.error_type.as_deref()) {
-                Some("rate_limit_exceeded" | "insufficient_quota" | "rate_limit_error") => {
-                    ErrorKind::RateLimit
-                }
-                Some("invalid_api_key" | "authentication_error") => ErrorKind::Authentication,
-                _ => ErrorKind::Api,
-            };
-            return if bad_request == ErrorKind::BadRequest {
-                by_name
-            } else {
-                bad_request
-            };
-        };
-        match status {
-            400 => bad_request,
-            413 if bad_request == ErrorKind::ContextWindowExceeded => bad_request,
-            401 => ErrorKind::Authentication,
-            402 => ErrorKind::PaymentRequired,
-            403 => ErrorKind::PermissionDenied,
-            404 => ErrorKind::NotFound,
-            408 => ErrorKind::Timeout,
-            409 => ErrorKind::Conflict,
-            422 => ErrorKind::UnprocessableEntity,
-            429 => ErrorKind::RateLimit,
-            502 => ErrorKind::BadGateway,
-            503 => ErrorKind::ServiceUnavailable,
-            500..=599 => ErrorKind::InternalServer,
-            _ => ErrorKind::Status,
-        }
-    }
-
-    fn kind_by_sentence(&self) -> ErrorKind {
-        const CONTEXT: [&str; 7] = [
-            "maximum context length",
-            "context length exceeded",
-            "context window",
-            "exceeds the context",
-            "prompt is too long",
-            "reduce the length of the messages",
-            "exceed context limit",
-        ];
-        const POLICY: [&str; 4] = [
-            "content policy",
-            "content management policy",
-            "content_filter",
-            "rejected as a result of our safety system",
-        ];
-        let sentence = self.message.as_deref().unwrap_or_default().to_lowercase();
-        let says = |phrases: &[&str]| phrases.iter().any(|phrase| sentence.contains(phrase));
-        if says(&CONTEXT) {
-            ErrorKind::ContextWindowExceeded
-        } else if says(&POLICY) {
-            ErrorKind::ContentPolicyViolation
-        } else {
-            ErrorKind::BadRequest
-        }
-    }
-}
-
-fn text(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
+    join(base, "chat/completions")
 }
 
 #[cfg(test)]
@@ -167,96 +47,12 @@ mod tests {
 
     #[test]
     fn the_path_is_joined_once() {
-        let url = |base| chat_completions_url(base).map(|url| url.to_string());
-        let wanted = Some("http://h/v1/chat/completions".to_owned());
+        let url = |base| chat_completions_url(Url::parse(base).unwrap()).to_string();
+        let wanted = "http://h/v1/chat/completions";
         assert_eq!(url("http://h/v1"), wanted);
         assert_eq!(url("http://h/v1//"), wanted);
         assert_eq!(url("http://h/v1/chat/completions"), wanted);
-        assert_eq!(
-            url("http://h"),
-            Some("http://h/chat/completions".to_owned())
-        );
-        assert_eq!(
-            url("http://h/v1?a=b#c"),
-            Some("http://h/v1/chat/completions?a=b".to_owned())
-        );
-        assert_eq!(url("h/v1"), None);
-    }
-
-    #[test]
-    fn every_error_shape_gives_its_sentence() {
-        for body in [
-            r#"{"error":{"message":"no","type":"t","param":null,"code":7}}"#,
-            r#"{"error":"no","code":7}"#,
-            r#"{"message":"no","code":7}"#,
-            r#"{"detail":"no","code":"7"}"#,
-            r#"[{"error":{"message":"no","code":7}}]"#,
-        ] {
-            let error = ErrorBody::parse(body.as_bytes());
-            assert_eq!(error.message.as_deref(), Some("no"), "{body}");
-            assert_eq!(error.code.as_deref(), Some("7"), "{body}");
-        }
-        assert_eq!(ErrorBody::parse(b"<html>"), ErrorBody::default());
-    }
-
-    #[test]
-    fn the_context_window_and_the_content_policy_are_recognised() {
-        let kind = |body: &str| ErrorBody::parse(body.as_bytes()).kind(Some(400));
-        assert_eq!(
-            kind(r#"{"error":{"message":"x","code":"context_length_exceeded"}}"#),
-            ErrorKind::ContextWindowExceeded
-        );
-        assert_eq!(
-            kind(r#"{"message":"This model's maximum context length is 8 tokens","code":400}"#),
-            ErrorKind::ContextWindowExceeded
-        );
-        assert_eq!(
-            kind(r#"{"error":{"message":"x","code":"content_filter"}}"#),
-            ErrorKind::ContentPolicyViolation
-        );
-        assert_eq!(
-            kind(r#"{"error":{"message":"x","code":"unsupported_parameter"}}"#),
-            ErrorKind::UnsupportedParams
-        );
-        assert_eq!(kind(r#"{"error":{"message":"x"}}"#), ErrorKind::BadRequest);
-    }
-
-    #[test]
-    fn statuses_have_their_kinds() {
-        let kind = |status| ErrorBody::default().kind(Some(status));
-        for (status, wanted) in [
-            (401, ErrorKind::Authentication),
-            (402, ErrorKind::PaymentRequired),
-            (403, ErrorKind::PermissionDenied),
-            (404, ErrorKind::NotFound),
-            (408, ErrorKind::Timeout),
-            (409, ErrorKind::Conflict),
-            (418, ErrorKind::Status),
-            (422, ErrorKind::UnprocessableEntity),
-            (429, ErrorKind::RateLimit),
-            (500, ErrorKind::InternalServer),
-            (502, ErrorKind::BadGateway),
-            (503, ErrorKind::ServiceUnavailable),
-            (529, ErrorKind::InternalServer),
-        ] {
-            assert_eq!(kind(status), wanted, "{status}");
-        }
-    }
-
-    #[test]
-    fn without_a_status_the_body_decides() {
-        let kind = |body: &str| ErrorBody::parse(body.as_bytes()).kind(None);
-        assert_eq!(
-            kind(r#"{"error":{"message":"x","code":429}}"#),
-            ErrorKind::RateLimit
-        );
-        assert_eq!(
-            kind(r#"{"error":{"message":"x","code":"rate_limit_exceeded"}}"#),
-            ErrorKind::RateLimit
-        );
-        assert_eq!(
-            kind(r#"{"error":{"message":"x","type":"server_error"}}"#),
-            ErrorKind::Api
-        );
+        assert_eq!(url("http://h"), "http://h/chat/completions");
+        assert_eq!(url("http://h/v1?a=b"), "http://h/v1/chat/completions?a=b");
     }
 }

@@ -17,6 +17,7 @@ use super::state::{Load, RouterState, Tally};
 use crate::error::{Error, ErrorKind};
 use crate::llm::answer::{self, Usage};
 use crate::llm::client::{Call, ChatClient, DEFAULT_TIMEOUT, Limits, Trust};
+use crate::llm::conversion::parameters::Policy;
 use crate::llm::failure::FailureSite;
 use crate::llm::passage::Passage;
 
@@ -35,6 +36,7 @@ pub struct Member {
     tally: Arc<dyn Tally>,
     room: Option<Arc<Semaphore>>,
     trust: Trust,
+    policy: Policy,
     /// What its context window takes, where that is looked at before it is asked.
     window: Option<u64>,
 }
@@ -123,6 +125,10 @@ impl Member {
             room: at_once.map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))),
             settings: Arc::clone(settings),
             trust: Trust::default(),
+            policy: Policy {
+                drop_params: deployment.drop_params.unwrap_or(settings.drop_params),
+                allowed: deployment.allowed_openai_params.clone(),
+            },
             window: deployment
                 .info
                 .get("max_input_tokens")
@@ -245,6 +251,8 @@ impl Member {
     fn call(&self, body: &RequestBody, answer: Duration) -> Call<'_> {
         Call {
             site: &self.site,
+            model: &self.deployment.model,
+            policy: &self.policy,
             endpoint: &self.deployment.endpoint,
             body: body.changed(&self.changes),
             limits: Limits {

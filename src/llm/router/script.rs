@@ -83,6 +83,7 @@ pub(super) fn streamed(script: &Value, model: &str, site: &FailureSite) -> Resul
     events += &event(json!({}), "stop".into());
     events += "data: [DONE]\n\n";
     let source = StreamSource {
+        translation: None,
         site: site.clone(),
         status: StatusCode::OK,
         headers: HeaderMap::new(),

@@ -45,6 +45,8 @@ pub struct Deployment {
     pub drop_params: Option<bool>,
     /// Parameters that are always left out.
     pub additional_drop_params: Vec<String>,
+    /// Parameters that are sent whatever is known of the model.
+    pub allowed_openai_params: Vec<String>,
     /// An answer that is given without asking anybody.
     pub mock_response: Option<Value>,
     /// What else is known about the model; passed on as it is.
@@ -84,6 +86,7 @@ impl Deployment {
             cooldown_time: None,
             drop_params: None,
             additional_drop_params: Vec::new(),
+            allowed_openai_params: Vec::new(),
             mock_response: None,
             info: Map::new(),
         }

@@ -13,8 +13,9 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PyString};
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::client::{ChatRequest, Limits, Trust};
+use crate::llm::conversion::parameters::Policy;
 use crate::llm::model_id::ModelId;
-use crate::llm::provider::{Endpoint, Settings};
+use crate::llm::provider::{Endpoint, OPTIONS, Settings};
 use crate::llm::retry::DEFAULT_MAX_RETRIES;
 use crate::python::convert::to_json;
 use crate::python::error::to_py;
@@ -33,6 +34,7 @@ pub(super) fn request(
     let mut limits = Limits::default();
     let mut max_retries = DEFAULT_MAX_RETRIES;
     let mut trust = Trust::default();
+    let mut policy = Policy::default();
     for (name, value) in options {
         let name = name.cast::<PyString>()?.to_str()?;
         match name {
@@ -44,11 +46,22 @@ pub(super) fn request(
             "timeout" | "stream_timeout" | "request_timeout" => limits = timeouts(name, &value)?,
             "max_retries" | "num_retries" => max_retries = retries(name, &value)?,
             "ssl_verify" => trust = trusted(name, &value)?,
+            "drop_params" => policy.drop_params = value.is_truthy()?,
+            "allowed_openai_params" => policy.allowed = texts(name, &value)?,
             other => {
                 return Err(PyTypeError::new_err(format!(
                     "{other} is not an option of the request"
                 )));
             }
+        }
+    }
+    for name in OPTIONS {
+        if let Some(value) = body.get_item(name)? {
+            let option = to_json(&value)?
+                .to_value()
+                .map_err(|error| to_py(py, &error))?;
+            settings.options.insert((*name).to_owned(), option);
+            body.del_item(name)?;
         }
     }
     let id = ModelId::resolve(&given, provider.as_deref(), settings.api_base.is_some())
@@ -64,6 +77,7 @@ pub(super) fn request(
         model: id,
         endpoint,
         body,
+        policy,
         limits,
         max_retries,
         trust,
@@ -100,6 +114,12 @@ fn text(name: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<String> 
         Ok(text) => Ok(text.to_str()?.to_owned()),
         Err(_) => Err(wrong_type(name, wanted, value)),
     }
+}
+
+fn texts(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    value
+        .extract()
+        .map_err(|_| wrong_type(name, "a list of str", value))
 }
 
 /// A str, or a URL object, as `openai` and `httpx` take.

@@ -1,0 +1,116 @@
+//! A request as its provider gets it: the body converted where the protocol is another one, and
+//! changed where something about its parameters is particular.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::Call;
+use crate::error::{Error, ErrorKind};
+use crate::json::RawJson;
+use crate::llm::answer::{self, NotAnAnswer};
+use crate::llm::conversion::{Conversion, Notes, parameters};
+use crate::llm::judge::Translation;
+use crate::llm::retry::random_bits;
+use crate::llm::types::chat::ChatRequest;
+use crate::llm::types::fields::kind;
+
+/// A request that is ready to be sent, any number of times.
+#[derive(Debug)]
+pub(super) struct Prepared<'a> {
+    /// Where it goes.
+    pub(super) url: &'a Url,
+    /// Its body.
+    pub(super) body: Bytes,
+    conversion: Option<(&'static dyn Conversion, Notes)>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Prepares a call. `streams` says what is asked for: the body may not.
+    pub(super) fn new(call: &Call<'a>, streams: bool) -> Result<Self, Error> {
+        let provider = call.model.provider;
+        let url = call.endpoint.url_of(streams);
+        let conversion = call.endpoint.wire.conversion();
+        if conversion.is_none() && provider.parameters.is_plain() {
+            return Ok(Self {
+                url,
+                body: call.body.clone(),
+                conversion: None,
+            });
+        }
+        let body = members(&call.body)?;
+        let Some(conversion) = conversion else {
+            let body = parameters::adapt(body, provider, &call.model.given, call.policy)
+                .map_err(|error| placed(error, call))?;
+            return Ok(Self {
+                url,
+                body: RawJson::from_serialize(&body)?.into_bytes(),
+                conversion: None,
+            });
+        };
+        let mut request = ChatRequest::read(body).map_err(|fault| placed(fault.into(), call))?;
+        request.stream = streams;
+        request.model.clone_from(&call.model.name);
+        let mut notes = Notes::new(&request, now(), format!("chatcmpl-{:016x}", random_bits()));
+        let mut body = conversion
+            .request(&mut request, &mut notes)
+            .map_err(|fault| placed(fault.into(), call))?;
+        let left = request.parameters.rest();
+        parameters::settle(left, &mut body, provider, &call.model.given, call.policy)
+            .map_err(|error| placed(error, call))?;
+        Ok(Self {
+            url,
+            body: RawJson::from_serialize(&body)?.into_bytes(),
+            conversion: Some((conversion, notes)),
+        })
+    }
+
+    /// A whole answer, as a chat completion.
+    pub(super) fn answer(&self, body: Bytes) -> Result<Bytes, NotAnAnswer> {
+        let Some((conversion, notes)) = &self.conversion else {
+            return answer::check(body);
+        };
+        if answer::is_error_chunk(&body) {
+            return Err(NotAnAnswer::Error);
+        }
+        Ok(conversion.answer(&body, notes)?.to_bytes())
+    }
+
+    /// What turns the stream that answers it into chunks.
+    pub(super) fn translation(&self, call: &Call<'_>) -> Option<Translation> {
+        let (conversion, notes) = self.conversion.as_ref()?;
+        Some(Translation {
+            framing: call.endpoint.wire.framing(),
+            translator: conversion.stream(notes),
+        })
+    }
+}
+
+fn members(body: &[u8]) -> Result<Map<String, Value>, Error> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(other) => Err(Error::new(
+            ErrorKind::BadRequest,
+            format!("the body of a request is an object, not {}", kind(&other)),
+        )),
+        Err(cause) => Err(
+            Error::new(ErrorKind::BadRequest, "the body of the request is not JSON")
+                .with_source(cause),
+        ),
+    }
+}
+
+/// An error that is known before anything is sent, with the provider and the model.
+fn placed(error: Error, call: &Call<'_>) -> Error {
+    error.map_context(|context| {
+        context.provider = Some(call.model.provider.name.to_owned());
+        context.model = Some(call.model.given.clone());
+    })
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,45 @@
+//! Anthropic's Messages API: <https://docs.anthropic.com/en/api/messages>. Also what Vertex AI speaks
+//! for Claude.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `request` | the request |
+//! | `messages` | its messages |
+//! | `model` | what differs between generations of Claude |
+//! | `answer` | a whole answer, and what it took |
+//! | `stream` | the events of a stream |
+
+mod answer;
+mod messages;
+mod model;
+mod request;
+mod stream;
+
+use serde_json::{Map, Value};
+
+use super::{Conversion, Notes, Translator, Unreadable};
+use crate::llm::types::chat::ChatRequest;
+use crate::llm::types::completion::Completion;
+use crate::llm::types::fields::Unusable;
+
+/// The conversion.
+#[derive(Debug)]
+pub struct Messages;
+
+impl Conversion for Messages {
+    fn request(
+        &self,
+        request: &mut ChatRequest,
+        notes: &mut Notes,
+    ) -> Result<Map<String, Value>, Unusable> {
+        request::convert(request, notes)
+    }
+
+    fn answer(&self, body: &[u8], notes: &Notes) -> Result<Completion, Unreadable> {
+        answer::convert(body, notes)
+    }
+
+    fn stream(&self, notes: &Notes) -> Box<dyn Translator> {
+        Box::new(stream::Events::new(notes))
+    }
+}

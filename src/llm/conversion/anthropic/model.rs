@@ -1,0 +1,59 @@
+//! What differs between generations of Claude, read off their names.
+
+/// The limit of an answer where the caller says none and nothing is known of the model.
+pub(super) const DEFAULT_MAX_TOKENS: u64 = 4096;
+
+/// A generation, as in `claude-opus-4-6` or `claude-3-7-sonnet-20250219`; names of Bedrock and
+/// Vertex AI have more around it.
+pub(super) fn generation(model: &str) -> Option<(u32, u32)> {
+    let start = model.find("claude-")? + "claude-".len();
+    let mut numbers = model[start..]
+        .split(['-', '@', '.', ':'])
+        .skip_while(|word| word.parse::<u32>().is_err())
+        .map_while(|word| word.parse::<u32>().ok())
+        // A date is no part of a version.
+        .take_while(|number| *number < 1000);
+    let major = numbers.next()?;
+    Some((major, numbers.next().unwrap_or_default()))
+}
+
+/// Whether the model takes `output_config.format` with a JSON Schema. Those before 4.5 answer
+/// through a tool that has to be called. (<https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs>)
+pub(super) fn has_structured_outputs(model: &str) -> bool {
+    match generation(model) {
+        Some((4, 1)) => model.contains("opus"),
+        Some(version) => version >= (4, 5),
+        None => true,
+    }
+}
+
+/// Whether the model decides itself how long it thinks, and is told an effort instead of a budget.
+pub(super) fn has_adaptive_thinking(model: &str) -> bool {
+    generation(model).is_some_and(|version| version >= (4, 6))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generation_is_read_off_every_spelling() {
+        for (name, wanted) in [
+            ("claude-opus-4-6", Some((4, 6))),
+            ("claude-sonnet-4-20250514", Some((4, 0))),
+            ("claude-3-7-sonnet-20250219", Some((3, 7))),
+            ("claude-3-haiku@20240307", Some((3, 0))),
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", Some((4, 5))),
+            ("claude-opus-5", Some((5, 0))),
+            ("claude-instant", None),
+            ("my-model", None),
+        ] {
+            assert_eq!(generation(name), wanted, "{name}");
+        }
+        assert!(!has_structured_outputs("claude-sonnet-4-20250514"));
+        assert!(has_structured_outputs("claude-opus-4-1-20250805"));
+        assert!(has_structured_outputs("claude-haiku-4-5"));
+        assert!(has_adaptive_thinking("claude-opus-4-6"));
+        assert!(!has_adaptive_thinking("claude-sonnet-4-5"));
+    }
+}

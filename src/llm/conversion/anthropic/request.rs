@@ -1,0 +1,261 @@
+//! The request: tools, limits, thinking, the form of the answer.
+
+use serde_json::{Map, Value, json};
+
+use super::messages;
+use super::model;
+use crate::llm::conversion::Notes;
+use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
+use crate::llm::types::fields::Unusable;
+
+/// The tool that stands for an answer in JSON.
+const JSON_TOOL: &str = "json_tool_call";
+
+pub(super) fn convert(
+    request: &mut ChatRequest,
+    notes: &mut Notes,
+) -> Result<Map<String, Value>, Unusable> {
+    request.check_tool_results()?;
+    let mut body = Map::new();
+    body.insert("model".to_owned(), Value::from(request.model.clone()));
+    let system = messages::system(request.take_system())?;
+    let conversation = messages::conversation(std::mem::take(&mut request.messages))?;
+    body.insert("messages".to_owned(), Value::Array(conversation));
+    if !system.is_empty() {
+        body.insert("system".to_owned(), Value::Array(system));
+    }
+    let limit = request.take_max_tokens()?;
+    let limit = think(request, limit, &mut body)?;
+    body.insert("max_tokens".to_owned(), Value::from(limit));
+    if request.stream {
+        body.insert("stream".to_owned(), Value::Bool(true));
+    }
+    for name in ["temperature", "top_p"] {
+        if let Some(value) = request.parameters.take(name) {
+            body.insert(name.to_owned(), value);
+        }
+    }
+    let stop = request.take_stop()?;
+    if !stop.is_empty() {
+        body.insert("stop_sequences".to_owned(), Value::from(stop));
+    }
+    let user = request.parameters.text("user")?;
+    let user = request.parameters.text("safety_identifier")?.or(user);
+    if let Some(user) = user {
+        body.insert("metadata".to_owned(), json!({ "user_id": user }));
+    }
+    if let Some(tier) = request.parameters.take("service_tier") {
+        // OpenAI's other tiers mean what happens there by itself.
+        let tier = if tier == "auto" {
+            "auto"
+        } else {
+            "standard_only"
+        };
+        body.insert("service_tier".to_owned(), Value::from(tier));
+    }
+    let mut tools: Vec<Value> = std::mem::take(&mut request.tools)
+        .into_iter()
+        .map(tool)
+        .collect();
+    if let Some(options) = request.parameters.take("web_search_options") {
+        tools.push(web_search(&options));
+    }
+    let is_parallel = request.parallel_tool_calls.take();
+    let mut choice = choose(request.tool_choice.take(), &mut tools);
+    answer_in(request, &mut body, &mut tools, &mut choice, notes);
+    if !tools.is_empty() {
+        body.insert("tools".to_owned(), Value::Array(tools));
+        if is_parallel == Some(false) {
+            let choice = choice.get_or_insert_with(|| json!({ "type": "auto" }));
+            if choice["type"] != "none" {
+                choice["disable_parallel_tool_use"] = Value::Bool(true);
+            }
+        }
+        if let Some(choice) = choice {
+            body.insert("tool_choice".to_owned(), choice);
+        }
+    }
+    Ok(body)
+}
+
+/// `thinking` as it is, `reasoning_effort` as what the model has for it. Gives the limit of the
+/// answer, which has to leave room for the thoughts.
+fn think(
+    request: &mut ChatRequest,
+    limit: Option<u64>,
+    body: &mut Map<String, Value>,
+) -> Result<u64, Unusable> {
+    let thinking = request.parameters.take("thinking");
+    let effort = request.parameters.take("reasoning_effort");
+    let default = limit.unwrap_or(model::DEFAULT_MAX_TOKENS);
+    let effort = match effort {
+        None => None,
+        Some(Value::String(effort)) => Some(effort),
+        // The Responses API has an object.
+        Some(Value::Object(members)) => members
+            .get("effort")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        Some(other) => {
+            return Err(Unusable::wrong("reasoning_effort", "a text", &other));
+        }
+    };
+    if let Some(thinking) = thinking {
+        let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
+        body.insert("thinking".to_owned(), thinking);
+        return Ok(with_room(limit, default, budget));
+    }
+    let Some(effort) = effort else {
+        return Ok(default);
+    };
+    if effort == "none" {
+        return Ok(default);
+    }
+    if model::has_adaptive_thinking(&request.model) {
+        let effort = match effort.as_str() {
+            "minimal" => "low",
+            "xhigh" => "max",
+            other => other,
+        };
+        body.insert("thinking".to_owned(), json!({ "type": "adaptive" }));
+        body.insert("output_config".to_owned(), json!({ "effort": effort }));
+        return Ok(default);
+    }
+    let budget = match effort.as_str() {
+        "minimal" | "low" => 1024,
+        "medium" => 2048,
+        "high" => 4096,
+        "xhigh" | "max" => 8192,
+        other => {
+            return Err(Unusable::new(
+                "reasoning_effort",
+                format!("is {other:?}; it takes none, minimal, low, medium, high or xhigh"),
+            ));
+        }
+    };
+    let thinking = json!({ "type": "enabled", "budget_tokens": budget });
+    body.insert("thinking".to_owned(), thinking);
+    Ok(with_room(limit, default, Some(budget)))
+}
+
+/// The API refuses a limit that the budget of the thoughts alone fills.
+fn with_room(limit: Option<u64>, default: u64, budget: Option<u64>) -> u64 {
+    match (limit, budget) {
+        (None, Some(budget)) => default.saturating_add(budget),
+        (Some(limit), Some(budget)) if limit <= budget => limit.saturating_add(budget),
+        _ => default,
+    }
+}
+
+fn tool(tool: Tool) -> Value {
+    match tool {
+        Tool::Other(members) => Value::Object(members),
+        Tool::Function(function) => described(function),
+    }
+}
+
+fn described(function: Function) -> Value {
+    let schema = function.schema();
+    let mut tool = Map::new();
+    tool.insert("name".to_owned(), Value::from(function.name));
+    if let Some(description) = function.description {
+        tool.insert("description".to_owned(), Value::from(description));
+    }
+    tool.insert("input_schema".to_owned(), Value::Object(schema));
+    if function.strict == Some(true) {
+        tool.insert("strict".to_owned(), Value::Bool(true));
+    }
+    if let Some(marker) = function.cache_control {
+        tool.insert("cache_control".to_owned(), marker);
+    }
+    tool.extend(function.rest);
+    Value::Object(tool)
+}
+
+/// OpenAI's web search is a tool of the provider's here.
+fn web_search(options: &Value) -> Value {
+    let mut tool = json!({ "type": "web_search_20250305", "name": "web_search" });
+    let uses = match options.get("search_context_size").and_then(Value::as_str) {
+        Some("low") => Some(1),
+        Some("medium") => Some(5),
+        Some("high") => Some(10),
+        _ => None,
+    };
+    if let Some(uses) = uses {
+        tool["max_uses"] = Value::from(uses);
+    }
+    if let Some(Value::Object(location)) = options.get("user_location") {
+        let mut place = match location.get("approximate") {
+            Some(Value::Object(inside)) => inside.clone(),
+            _ => location.clone(),
+        };
+        place.insert("type".to_owned(), Value::from("approximate"));
+        tool["user_location"] = Value::Object(place);
+    }
+    tool
+}
+
+fn choose(choice: Option<ToolChoice>, tools: &mut Vec<Value>) -> Option<Value> {
+    match choice? {
+        ToolChoice::Auto => Some(json!({ "type": "auto" })),
+        ToolChoice::None => Some(json!({ "type": "none" })),
+        ToolChoice::Required => Some(json!({ "type": "any" })),
+        ToolChoice::Function(name) => Some(json!({ "type": "tool", "name": name })),
+        ToolChoice::Allowed { names, is_required } => {
+            tools.retain(|tool| {
+                tool["name"]
+                    .as_str()
+                    .is_none_or(|name| names.iter().any(|allowed| allowed == name))
+            });
+            let kind = if is_required { "any" } else { "auto" };
+            Some(json!({ "type": kind }))
+        }
+        ToolChoice::Other(choice) => Some(choice),
+    }
+}
+
+/// JSON answers: by the model itself, or through a tool that it has to call.
+fn answer_in(
+    request: &mut ChatRequest,
+    body: &mut Map<String, Value>,
+    tools: &mut Vec<Value>,
+    choice: &mut Option<Value>,
+    notes: &mut Notes,
+) {
+    let (schema, description) = match request.response_format.take() {
+        None | Some(ResponseFormat::Text) => return,
+        Some(ResponseFormat::JsonObject) => (
+            // Some object: no schema of the API's says that, so the tool does.
+            json!({ "type": "object", "additionalProperties": true }),
+            None,
+        ),
+        Some(ResponseFormat::JsonSchema {
+            schema,
+            description,
+            ..
+        }) => {
+            if model::has_structured_outputs(&request.model) {
+                let format = json!({ "type": "json_schema", "schema": schema });
+                let config = body
+                    .entry("output_config")
+                    .or_insert_with(|| Value::Object(Map::new()));
+                config["format"] = format;
+                return;
+            }
+            (Value::Object(schema), description)
+        }
+    };
+    let is_thinking = body
+        .get("thinking")
+        .is_some_and(|thinking| thinking["type"] != "disabled");
+    tools.push(json!({
+        "name": JSON_TOOL,
+        "description": description.unwrap_or_else(|| "Gives the answer, as JSON.".to_owned()),
+        "input_schema": schema,
+    }));
+    // With other tools the model may need those first; while it thinks it cannot be forced.
+    if tools.len() == 1 && !is_thinking {
+        *choice = Some(json!({ "type": "tool", "name": JSON_TOOL }));
+    }
+    notes.json_tool = Some(JSON_TOOL.to_owned());
+}

@@ -1,0 +1,187 @@
+//! Parameters that a provider does not take: refused by name, left out where the caller wants that,
+//! or passed on where the caller says that they may be. One place for all providers.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorContext, ErrorKind};
+use crate::llm::provider::Provider;
+
+/// The parameters of OpenAI's chat completion API. Others belong to a provider, and are passed on.
+pub const OPENAI: &[&str] = &[
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "metadata",
+    "modalities",
+    "n",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "response_format",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "stop",
+    "store",
+    "stream_options",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+    "web_search_options",
+];
+
+/// What becomes of parameters that do not fit, as the caller wants it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// They are left out (`drop_params`).
+    pub drop_params: bool,
+    /// They are passed on all the same (`allowed_openai_params`).
+    pub allowed: Vec<String>,
+}
+
+impl Policy {
+    /// Whether a parameter is passed on whatever is known of it.
+    pub fn allows(&self, name: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed == name)
+    }
+}
+
+/// Puts the parameters that a conversion did not take into the body, or refuses them.
+///
+/// # Errors
+/// One of them is OpenAI's, the provider has nothing like it, and the caller did not say that it may
+/// be dropped or passed on.
+pub fn settle(
+    left: Map<String, Value>,
+    body: &mut Map<String, Value>,
+    provider: &Provider,
+    model: &str,
+    policy: &Policy,
+) -> Result<(), Error> {
+    for (name, value) in left {
+        if value.is_null() {
+            continue;
+        }
+        let is_strange = !OPENAI.contains(&name.as_str());
+        if is_strange || policy.allows(&name) {
+            body.insert(name, value);
+        } else if !policy.drop_params && !says_nothing(&name, &value) {
+            return Err(unsupported(&name, provider, model));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value asks for what happens anyway.
+fn says_nothing(name: &str, value: &Value) -> bool {
+    match name {
+        "n" => value.as_u64() == Some(1),
+        "logprobs" | "store" => *value == Value::Bool(false),
+        "frequency_penalty" | "presence_penalty" => value.as_f64() == Some(0.0),
+        "modalities" => value.as_array().is_some_and(|all| *all == ["text"]),
+        // For the provider's own bookkeeping; an answer is the same without them.
+        "metadata"
+        | "user"
+        | "safety_identifier"
+        | "prompt_cache_key"
+        | "prompt_cache_retention"
+        | "prediction" => true,
+        "service_tier" => value == "auto",
+        "verbosity" => value == "medium",
+        _ => false,
+    }
+}
+
+fn unsupported(name: &str, provider: &Provider, model: &str) -> Error {
+    let message = format!(
+        "{} does not take the parameter {name} for the model {model:?}: leave it out, set \
+         drop_params=True to have such parameters left out, or name it in allowed_openai_params to \
+         send it all the same",
+        provider.name
+    );
+    Error::new(ErrorKind::UnsupportedParams, message).with_context(ErrorContext {
+        provider: Some(provider.name.to_owned()),
+        model: Some(model.to_owned()),
+        param: Some(name.to_owned()),
+        code: Some("unsupported_parameter".to_owned()),
+        ..ErrorContext::default()
+    })
+}
+
+/// A request to a provider that speaks OpenAI's protocol, changed by what is particular about it.
+///
+/// # Errors
+/// As [`settle`].
+pub fn adapt(
+    mut body: Map<String, Value>,
+    provider: &Provider,
+    model: &str,
+    policy: &Policy,
+) -> Result<Map<String, Value>, Error> {
+    let own = &provider.parameters;
+    for (name, other) in &own.rename {
+        if let Some(other) = other.as_str()
+            && !policy.allows(name)
+            && let Some(value) = body.shift_remove(name)
+        {
+            body.entry(other.to_owned()).or_insert(value);
+        }
+    }
+    for name in &own.unsupported {
+        if policy.allows(name) {
+            continue;
+        }
+        if let Some(value) = body.shift_remove(name)
+            && !value.is_null()
+            && !policy.drop_params
+            && !says_nothing(name, &value)
+        {
+            return Err(unsupported(name, provider, model));
+        }
+    }
+    for (name, value) in &own.force {
+        body.insert(name.clone(), value.clone());
+    }
+    if own.text_content
+        && let Some(Value::Array(messages)) = body.get_mut("messages")
+    {
+        messages.iter_mut().for_each(join_text);
+    }
+    Ok(body)
+}
+
+/// The parts of a message that are all text, as one text.
+fn join_text(message: &mut Value) {
+    let Some(content) = message.get_mut("content") else {
+        return;
+    };
+    let Some(parts) = content.as_array() else {
+        return;
+    };
+    let texts: Option<Vec<Cow<'_, str>>> = parts
+        .iter()
+        .map(|part| {
+            let is_text = part.get("type").and_then(Value::as_str) == Some("text");
+            let text = part.get("text").and_then(Value::as_str);
+            text.filter(|_| is_text).map(Cow::Borrowed)
+        })
+        .collect();
+    if let Some(texts) = texts {
+        *content = Value::String(texts.concat());
+    }
+}

@@ -1,0 +1,91 @@
+//! How the events of a stream are told apart: server-sent events, or one JSON object a line. Pure.
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr;
+
+use super::stream::{Event, EventParser, EventTooLong, MAX_EVENT_BYTES};
+
+/// A way to tell events apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Framing {
+    /// Server-sent events.
+    #[default]
+    Events,
+    /// A JSON object on each line.
+    Lines,
+}
+
+/// Tells them apart: feed it bytes, take events.
+#[derive(Debug)]
+pub enum Framer {
+    /// Server-sent events.
+    Events(EventParser),
+    /// Lines: the one that is not over.
+    Lines(BytesMut),
+}
+
+impl Framer {
+    /// A framer at the start of a stream.
+    pub fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::Events => Self::Events(EventParser::default()),
+            Framing::Lines => Self::Lines(BytesMut::new()),
+        }
+    }
+
+    /// Takes the next bytes and appends the events that they complete.
+    pub fn feed(&mut self, bytes: &Bytes, events: &mut Vec<Event>) -> Result<(), EventTooLong> {
+        match self {
+            Self::Events(parser) => parser.feed(bytes, events),
+            Self::Lines(line) => feed_lines(line, bytes, events),
+        }
+    }
+
+    /// The last event, where its end did not come.
+    pub fn finish(&mut self) -> Option<Event> {
+        match self {
+            Self::Events(parser) => parser.finish(),
+            Self::Lines(line) => event(line.split().freeze()),
+        }
+    }
+
+    /// How much of what was fed last ends between two events.
+    pub fn settled(&self) -> usize {
+        match self {
+            Self::Events(parser) => parser.settled(),
+            Self::Lines(_) => 0,
+        }
+    }
+}
+
+fn feed_lines(
+    line: &mut BytesMut,
+    bytes: &Bytes,
+    events: &mut Vec<Event>,
+) -> Result<(), EventTooLong> {
+    let mut position = 0;
+    while let Some(length) = memchr(b'\n', &bytes[position..]) {
+        let end = position + length;
+        let whole = if line.is_empty() {
+            bytes.slice(position..end)
+        } else {
+            line.extend_from_slice(&bytes[position..end]);
+            line.split().freeze()
+        };
+        events.extend(event(whole));
+        position = end + 1;
+    }
+    line.extend_from_slice(&bytes[position..]);
+    if line.len() > MAX_EVENT_BYTES {
+        return Err(EventTooLong(MAX_EVENT_BYTES));
+    }
+    Ok(())
+}
+
+fn event(line: Bytes) -> Option<Event> {
+    (!line.trim_ascii().is_empty()).then_some(Event {
+        data: line,
+        is_error: false,
+    })
+}

@@ -1,0 +1,181 @@
+//! What a kind of endpoint has of its own: its protocol, its URLs, its credentials. Owns [`Service`]
+//! and [`Kind`]; one file beside this one for each kind.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use http::HeaderName;
+use serde::Deserialize;
+use url::Url;
+
+use super::authorize::Authorizer;
+use super::endpoint::Settings;
+use super::{Provider, anthropic, openai};
+use crate::error::{Error, ErrorContext, ErrorKind};
+use crate::llm::model_id::ModelId;
+use crate::llm::wire::Wire;
+
+/// The kinds of endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// OpenAI's API, or what is compatible with it.
+    #[default]
+    Openai,
+    /// Anthropic's Messages API.
+    Anthropic,
+}
+
+impl Kind {
+    /// What it has of its own.
+    pub fn service(self) -> &'static dyn Service {
+        match self {
+            Self::Openai => &openai::OpenAi,
+            Self::Anthropic => &anthropic::Anthropic,
+        }
+    }
+}
+
+/// What only some providers know, by LiteLLM's names: taken out of the arguments of a call, and out of
+/// `litellm_params`, for [`Settings::options`].
+pub const OPTIONS: &[&str] = &["api_version"];
+
+/// How a request says who sends it.
+#[derive(Debug, Clone)]
+pub enum Authentication {
+    /// Not at all.
+    Nothing,
+    /// `Authorization: Bearer …`.
+    Bearer(String),
+    /// The key as a header of its own.
+    Header(HeaderName, String),
+    /// By something that is made or signed for each request, and the secrets that may be in it.
+    Each(Arc<dyn Authorizer>, Vec<String>),
+}
+
+/// One kind of endpoint.
+pub trait Service: Debug + Sync {
+    /// The protocol that a model speaks.
+    fn wire(&self, model: &ModelId) -> Wire;
+
+    /// Where it is when neither an argument nor a variable of the row says it.
+    fn default_base(&self, asked: &Asked<'_>) -> Result<Option<String>, Error> {
+        Ok(asked.provider().default_base.map(str::to_owned))
+    }
+
+    /// The URL of one request. `base` is an http(s) URL with a host and without a fragment.
+    fn url(&self, base: Url, asked: &Asked<'_>, streams: bool) -> Result<Url, Error>;
+
+    /// The credentials. `key` is the argument, or the first variable of the row that is set.
+    fn authentication(
+        &self,
+        key: Option<String>,
+        asked: &Asked<'_>,
+    ) -> Result<Authentication, Error> {
+        match key {
+            Some(key) => Ok(Authentication::Bearer(key)),
+            None if asked.needs_key() => Err(asked.no_key()),
+            None => Ok(Authentication::Nothing),
+        }
+    }
+
+    /// Headers of the protocol, which those of the caller win over.
+    fn headers(&self, _asked: &Asked<'_>) -> Vec<(HeaderName, String)> {
+        Vec::new()
+    }
+}
+
+/// What is asked of a service: a model, with what the caller says and what the environment says.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The model.
+    pub model: &'a ModelId,
+    /// What the caller says.
+    pub settings: &'a Settings,
+    /// Variables.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Debug for Asked<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Asked")
+            .field("model", &self.model.given)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Asked<'_> {
+    /// The row.
+    pub fn provider(&self) -> &'static Provider {
+        self.model.provider
+    }
+
+    /// A variable that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|value| !value.is_empty())
+    }
+
+    /// The first of these variables that is set.
+    pub fn first_variable<'n>(&self, names: &[&'n str]) -> Option<(&'n str, String)> {
+        names
+            .iter()
+            .find_map(|name| Some((*name, self.variable(name)?)))
+    }
+
+    /// An option of the provider, as an argument.
+    pub fn option(&self, name: &str) -> Option<String> {
+        let value = self.settings.options.get(name)?;
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        (!value.is_null() && !text.is_empty()).then_some(text)
+    }
+
+    /// An option of the provider: by one of these arguments, or else by one of these variables.
+    pub fn setting(&self, options: &[&str], variables: &[&str]) -> Option<String> {
+        let given = options.iter().find_map(|name| self.option(name));
+        given.or_else(|| self.first_variable(variables).map(|(_, value)| value))
+    }
+
+    /// Whether a request without a key is refused: not if the caller says by a header who it is.
+    pub fn needs_key(&self) -> bool {
+        let is_said = |name: &str| {
+            ["authorization", "x-api-key", "api-key"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known))
+        };
+        let headers = self.settings.headers.iter();
+        self.provider().key_required && !headers.map(|(name, _)| name).any(|name| is_said(name))
+    }
+
+    /// There is no key: every place where one was looked for.
+    pub fn no_key(&self) -> Error {
+        let provider = self.provider();
+        self.refusal(
+            ErrorKind::Authentication,
+            format!(
+                "no API key for {}: set the environment variable {} or give the api_key argument",
+                provider.name,
+                provider.key_variables.join(" or ")
+            ),
+        )
+    }
+
+    /// An error of this request.
+    pub fn refusal(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::new(kind, message).with_context(ErrorContext {
+            provider: Some(self.provider().name.to_owned()),
+            model: Some(self.model.given.clone()),
+            ..ErrorContext::default()
+        })
+    }
+}
+
+/// `base` with more segments at the end of its path; its query is kept.
+pub fn join(mut base: Url, path: &str) -> Url {
+    let start = base.path().trim_end_matches('/').to_owned();
+    base.set_path(&format!("{start}/{path}"));
+    base
+}

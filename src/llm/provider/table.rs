@@ -1,0 +1,131 @@
+//! The rows of `providers.toml`.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::service::Kind;
+
+/// One provider: where it is, and where its settings come from.
+#[derive(Debug)]
+pub struct Provider {
+    /// As in `provider/model`.
+    pub name: &'static str,
+    /// Where it is when nobody says otherwise.
+    pub default_base: Option<&'static str>,
+    /// Variables that hold the base URL, the first that is set wins.
+    pub base_variables: Vec<&'static str>,
+    /// Variables that hold the key, the first that is set wins.
+    pub key_variables: Vec<&'static str>,
+    /// Whether a request without a key is refused before it is sent.
+    pub key_required: bool,
+    /// What it speaks, and how its URLs and credentials are made.
+    pub kind: Kind,
+    /// Model names that need no prefix.
+    pub bare_names: Vec<&'static str>,
+    /// Headers that are filled from variables: the header, and its variables.
+    pub header_variables: Vec<(&'static str, Vec<&'static str>)>,
+    /// What is particular about its parameters.
+    pub parameters: Parameters,
+}
+
+/// What is particular about the parameters of a provider.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parameters {
+    /// Parameters of OpenAI's API that have another name there.
+    pub rename: Map<String, Value>,
+    /// Parameters of OpenAI's API that it refuses.
+    pub unsupported: Vec<String>,
+    /// Parameters that every request gets, whatever it says.
+    pub force: Map<String, Value>,
+    /// Whether the content of messages has to be a text.
+    pub text_content: bool,
+}
+
+impl Parameters {
+    /// Whether a request goes out as it came.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    base: Option<String>,
+    #[serde(default)]
+    base_variables: Vec<String>,
+    #[serde(default)]
+    key_variables: Vec<String>,
+    #[serde(default)]
+    key: Key,
+    #[serde(default)]
+    service: Kind,
+    #[serde(default)]
+    bare_names: Vec<String>,
+    #[serde(default)]
+    headers: Map<String, Value>,
+    #[serde(default)]
+    parameters: Parameters,
+}
+
+#[derive(Deserialize, Default, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Key {
+    #[default]
+    Required,
+    Optional,
+}
+
+/// The rows live as long as the process.
+fn forever(text: String) -> &'static str {
+    text.leak()
+}
+
+fn all_forever(texts: Vec<String>) -> Vec<&'static str> {
+    texts.into_iter().map(forever).collect()
+}
+
+/// Reads the table that is part of the binary.
+pub(super) fn read() -> Vec<Provider> {
+    // A test reads it too: it cannot fail here.
+    parse(include_str!("providers.toml")).unwrap_or_default()
+}
+
+fn parse(text: &str) -> Result<Vec<Provider>, toml::de::Error> {
+    let rows: toml::Table = toml::from_str(text)?;
+    rows.into_iter()
+        .map(|(name, row)| Ok(provider(name, row.try_into()?)))
+        .collect()
+}
+
+fn provider(name: String, row: Row) -> Provider {
+    let headers = row.headers.into_iter();
+    let header_variables = headers.map(|(header, variables)| {
+        let variables = variables.as_array().into_iter().flatten();
+        let names = variables.filter_map(Value::as_str).map(str::to_owned);
+        (forever(header), names.map(forever).collect())
+    });
+    Provider {
+        name: forever(name),
+        default_base: row.base.map(forever),
+        base_variables: all_forever(row.base_variables),
+        key_variables: all_forever(row.key_variables),
+        key_required: row.key == Key::Required,
+        kind: row.service,
+        bare_names: all_forever(row.bare_names),
+        header_variables: header_variables.collect(),
+        parameters: row.parameters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_read() {
+        let providers = parse(include_str!("providers.toml")).unwrap();
+        assert!(providers.iter().any(|provider| provider.name == "openai"));
+    }
+}

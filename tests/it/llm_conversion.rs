@@ -1,0 +1,5 @@
+//! Conversions between chat completions and the protocols of providers: whole requests, answers and
+//! streams. `wire` plays a call without a network.
+
+mod anthropic;
+pub(crate) mod play;

@@ -1,0 +1,144 @@
+//! Conversions without a network: what a provider would get, and what a caller gets for what the
+//! provider says.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use toolbridge::error::Error;
+use toolbridge::llm::chat_stream::{ChatStream, StreamSource, Translation};
+use toolbridge::llm::conversion::{Notes, parameters};
+use toolbridge::llm::failure::FailureSite;
+use toolbridge::llm::model_id::ModelId;
+use toolbridge::llm::provider::{Endpoint, Settings};
+use toolbridge::llm::types::chat::ChatRequest;
+
+/// A model of a provider, as a call sees it.
+pub(crate) struct Play {
+    pub(crate) model: ModelId,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) policy: parameters::Policy,
+}
+
+impl Play {
+    pub(crate) fn new(model: &str) -> Self {
+        Self::with(model, Settings::default())
+    }
+
+    pub(crate) fn with(model: &str, mut settings: Settings) -> Self {
+        settings.api_key.get_or_insert_with(|| "sk-test-key".to_owned());
+        let model = ModelId::resolve(model, None, settings.api_base.is_some()).unwrap();
+        let endpoint = Endpoint::resolve(&model, &settings, &|_| None).unwrap();
+        Self {
+            model,
+            endpoint,
+            policy: parameters::Policy::default(),
+        }
+    }
+
+    /// The body that the provider gets, and what the answer's conversion knows of it.
+    pub(crate) fn request(&self, body: &Value) -> Result<(Value, Notes), Error> {
+        let mut request = ChatRequest::read(body.as_object().unwrap().clone())?;
+        request.model.clone_from(&self.model.name);
+        let mut notes = Notes::new(&request, 1_700_000_000, "chatcmpl-1".to_owned());
+        let conversion = self.endpoint.wire.conversion().unwrap();
+        let mut sent = conversion.request(&mut request, &mut notes)?;
+        let left = request.parameters.rest();
+        let provider = self.model.provider;
+        parameters::settle(left, &mut sent, provider, &self.model.given, &self.policy)?;
+        Ok((Value::Object(sent), notes))
+    }
+
+    /// The body that the provider gets.
+    pub(crate) fn sent(&self, body: &Value) -> Value {
+        self.request(body).unwrap().0
+    }
+
+    /// The notes of a request that says nothing in particular.
+    pub(crate) fn notes(&self) -> Notes {
+        Notes {
+            model: self.model.name.clone(),
+            now: 1_700_000_000,
+            id: "chatcmpl-1".to_owned(),
+            include_usage: true,
+            json_tool: None,
+        }
+    }
+
+    /// The answer that the caller gets.
+    pub(crate) fn answer(&self, body: &Value, notes: &Notes) -> Value {
+        let conversion = self.endpoint.wire.conversion().unwrap();
+        let completion = conversion.answer(body.to_string().as_bytes(), notes).unwrap();
+        serde_json::from_slice(&completion.to_bytes()).unwrap()
+    }
+
+    /// The chunks that the caller gets for a stream that comes in `pieces`, and its error.
+    pub(crate) async fn stream(
+        &self,
+        pieces: Vec<Bytes>,
+        notes: &Notes,
+    ) -> (Vec<Value>, Option<Error>) {
+        let wire = self.endpoint.wire;
+        let source = StreamSource {
+            site: FailureSite::new(&self.model, &self.endpoint),
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            idle: None,
+            translation: wire.conversion().map(|conversion| Translation {
+                framing: wire.framing(),
+                translator: conversion.stream(notes),
+            }),
+        };
+        let body = futures_util::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
+        let stream = ChatStream::start(body, source);
+        let mut chunks = Vec::new();
+        loop {
+            match stream.next_chunks().await {
+                Ok(Some(more)) => {
+                    let more = more.iter().map(|chunk| serde_json::from_slice(chunk).unwrap());
+                    chunks.extend(more);
+                }
+                Ok(None) => return (chunks, None),
+                Err(error) => return (chunks, Some(error)),
+            }
+        }
+    }
+
+    /// As [`Self::stream`], whole; and fails where a split at any byte gives anything else.
+    pub(crate) async fn split_everywhere(&self, text: &[u8], notes: &Notes) -> Vec<Value> {
+        let (whole, error) = self.stream(vec![Bytes::copy_from_slice(text)], notes).await;
+        assert!(error.is_none(), "{error:?}");
+        for place in 1..text.len() {
+            let (first, second) = text.split_at(place);
+            let pieces = vec![Bytes::copy_from_slice(first), Bytes::copy_from_slice(second)];
+            let (chunks, error) = self.stream(pieces, notes).await;
+            assert!(error.is_none(), "split at {place}: {error:?}");
+            assert_eq!(chunks, whole, "split at {place}");
+        }
+        whole
+    }
+}
+
+/// The text of all chunks.
+pub(crate) fn text_of(chunks: &[Value]) -> String {
+    let deltas = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
+    deltas.filter_map(|delta| delta["content"].as_str()).collect()
+}
+
+/// The id, name and arguments of each tool call, put together.
+pub(crate) fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
+    let mut calls: Vec<(String, String, String)> = Vec::new();
+    for chunk in chunks {
+        let deltas = chunk["choices"][0]["delta"]["tool_calls"].as_array();
+        for delta in deltas.into_iter().flatten() {
+            let index = usize::try_from(delta["index"].as_u64().unwrap()).unwrap();
+            if index == calls.len() {
+                calls.push(Default::default());
+            }
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            calls[index].0 += &text(&delta["id"]);
+            calls[index].1 += &text(&delta["function"]["name"]);
+            calls[index].2 += &text(&delta["function"]["arguments"]);
+        }
+    }
+    calls
+}

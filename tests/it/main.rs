@@ -30,6 +30,7 @@ mod gateway_upstream;
 mod llm_answers;
 #[cfg(test)]
 mod llm_conversion;
+#[cfg(test)]
 mod llm_endpoint;
 #[cfg(test)]
 mod llm_passage;

@@ -223,28 +223,30 @@ fn add_header(
 /// The base URL: the argument, a variable, or where the service is by itself.
 fn base(asked: &Asked<'_>) -> Result<Url, Error> {
     let provider = asked.provider();
-    let (source, base) = match &asked.settings.api_base {
-        Some(base) => ("api_base", base.clone()),
-        None => match asked.first_variable(&provider.base_variables) {
-            Some(found) => found,
-            None => match provider.kind.service().default_base(asked)? {
-                Some(base) => ("the default", base),
-                None => {
-                    let variables = match provider.base_variables.as_slice() {
-                        [] => String::new(),
-                        names => format!(" or set {}", names.join(" or ")),
-                    };
-                    return Err(asked.refusal(
-                        ErrorKind::Configuration,
-                        format!(
-                            "{} needs to know where the endpoint is: give the api_base \
-                             argument{variables}",
-                            provider.name,
-                        ),
-                    ));
-                }
-            },
-        },
+    let given = asked.settings.api_base.clone();
+    let found = given
+        .map(|base| ("api_base", base))
+        .or_else(|| asked.first_variable(&provider.base_variables));
+    let found = match found {
+        Some(found) => Some(found),
+        None => provider
+            .kind
+            .service()
+            .default_base(asked)?
+            .map(|base| ("the default", base)),
+    };
+    let Some((source, base)) = found else {
+        let variables = match provider.base_variables.as_slice() {
+            [] => String::new(),
+            names => format!(" or set {}", names.join(" or ")),
+        };
+        return Err(asked.refusal(
+            ErrorKind::Configuration,
+            format!(
+                "{} needs to know where the endpoint is: give the api_base argument{variables}",
+                provider.name,
+            ),
+        ));
     };
     let parsed = Url::parse(base.trim()).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https")

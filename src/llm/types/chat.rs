@@ -83,7 +83,7 @@ impl ToolCall {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tool {
     /// A function.
-    Function(Function),
+    Function(Box<Function>),
     /// A tool of the provider's own, as it is written there.
     Other(Map<String, Value>),
 }
@@ -243,7 +243,7 @@ impl ChatRequest {
     /// The functions among the tools.
     pub fn functions(&self) -> impl Iterator<Item = &Function> {
         self.tools.iter().filter_map(|tool| match tool {
-            Tool::Function(function) => Some(function),
+            Tool::Function(function) => Some(function.as_ref()),
             Tool::Other(_) => None,
         })
     }
@@ -445,7 +445,7 @@ fn read_function(
     mut fields: Fields,
     mut rest: Map<String, Value>,
     cache_control: Option<Value>,
-) -> Result<Function, Unusable> {
+) -> Result<Box<Function>, Unusable> {
     let place = fields.place().to_owned();
     let name = fields.needed_text("name")?;
     let description = fields.text("description")?;
@@ -460,7 +460,7 @@ fn read_function(
     let strict = fields.boolean("strict")?;
     let cache_control = fields.take("cache_control").or(cache_control);
     rest.extend(fields.rest());
-    Ok(Function {
+    Ok(Box::new(Function {
         name,
         description,
         parameters,
@@ -468,7 +468,7 @@ fn read_function(
         cache_control,
         rest,
         place,
-    })
+    }))
 }
 
 fn read_tool_choice(choice: Value, place: &str) -> Result<ToolChoice, Unusable> {

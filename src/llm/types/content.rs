@@ -230,15 +230,15 @@ fn audio(fields: &mut Fields) -> Result<PartKind, Unusable> {
 /// have it; flat, as the Responses API has it.
 fn file(fields: &mut Fields) -> Result<PartKind, Unusable> {
     let place = fields.place_of("file");
-    let mut file = match fields.take("file") {
-        Some(object) => Fields::new(object, place, "an object with \"file_data\" or \"file_id\"")?,
-        None => {
-            let members = ["file_data", "file_id", "file_url", "filename", "format"]
-                .into_iter()
-                .filter_map(|name| Some((name.to_owned(), fields.take(name)?)))
-                .collect();
-            Fields::new(Value::Object(members), fields.place(), "an object")?
-        }
+    let mut file = if let Some(object) = fields.take("file") {
+        let wanted = "an object with \"file_data\" or \"file_id\"";
+        Fields::new(object, place, wanted)?
+    } else {
+        let members = ["file_data", "file_id", "file_url", "filename", "format"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), fields.take(name)?)))
+            .collect();
+        Fields::new(Value::Object(members), fields.place(), "an object")?
     };
     let filename = file.text("filename")?;
     let format = file.text("format")?;

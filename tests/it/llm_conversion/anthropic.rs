@@ -88,9 +88,13 @@ fn a_whole_conversation_becomes_turns_of_blocks() {
 
 #[test]
 fn an_effort_becomes_a_budget_or_an_effort_as_the_model_has_it() {
-    let request = json!({"messages": [{"role": "user", "content": "x"}], "reasoning_effort": "high"});
+    let request =
+        json!({"messages": [{"role": "user", "content": "x"}], "reasoning_effort": "high"});
     let older = claude().sent(&request);
-    assert_eq!(older["thinking"], json!({"type": "enabled", "budget_tokens": 4096}));
+    assert_eq!(
+        older["thinking"],
+        json!({"type": "enabled", "budget_tokens": 4096})
+    );
     assert!(older["max_tokens"].as_u64().unwrap() > 4096);
     let newer = Play::new("claude-opus-4-6").sent(&request);
     assert_eq!(newer["thinking"], json!({"type": "adaptive"}));
@@ -145,7 +149,10 @@ fn a_tool_result_without_its_call_is_refused_before_it_is_sent() {
         ]}))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadRequest);
-    assert!(error.message().contains("messages[1]") && error.message().contains("c9"), "{error}");
+    assert!(
+        error.message().contains("messages[1]") && error.message().contains("c9"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -174,7 +181,10 @@ fn an_answer_keeps_thoughts_calls_usage_and_what_nobody_knows() {
     assert_eq!(message["content"], "Look");
     assert_eq!(message["reasoning_content"], "hm");
     assert_eq!(message["thinking_blocks"][0]["signature"], "s");
-    assert_eq!(message["annotations"][0]["url_citation"]["url"], "https://h");
+    assert_eq!(
+        message["annotations"][0]["url_citation"]["url"],
+        "https://h"
+    );
     assert_eq!(
         message["tool_calls"],
         json!([{"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": "{\"at\":1}"}}])

@@ -25,7 +25,9 @@ impl Play {
     }
 
     pub(crate) fn with(model: &str, mut settings: Settings) -> Self {
-        settings.api_key.get_or_insert_with(|| "sk-test-key".to_owned());
+        settings
+            .api_key
+            .get_or_insert_with(|| "sk-test-key".to_owned());
         let model = ModelId::resolve(model, None, settings.api_base.is_some()).unwrap();
         let endpoint = Endpoint::resolve(&model, &settings, &|_| None).unwrap();
         Self {
@@ -67,7 +69,9 @@ impl Play {
     /// The answer that the caller gets.
     pub(crate) fn answer(&self, body: &Value, notes: &Notes) -> Value {
         let conversion = self.endpoint.wire.conversion().unwrap();
-        let completion = conversion.answer(body.to_string().as_bytes(), notes).unwrap();
+        let completion = conversion
+            .answer(body.to_string().as_bytes(), notes)
+            .unwrap();
         serde_json::from_slice(&completion.to_bytes()).unwrap()
     }
 
@@ -94,7 +98,9 @@ impl Play {
         loop {
             match stream.next_chunks().await {
                 Ok(Some(more)) => {
-                    let more = more.iter().map(|chunk| serde_json::from_slice(chunk).unwrap());
+                    let more = more
+                        .iter()
+                        .map(|chunk| serde_json::from_slice(chunk).unwrap());
                     chunks.extend(more);
                 }
                 Ok(None) => return (chunks, None),
@@ -109,7 +115,10 @@ impl Play {
         assert!(error.is_none(), "{error:?}");
         for place in 1..text.len() {
             let (first, second) = text.split_at(place);
-            let pieces = vec![Bytes::copy_from_slice(first), Bytes::copy_from_slice(second)];
+            let pieces = vec![
+                Bytes::copy_from_slice(first),
+                Bytes::copy_from_slice(second),
+            ];
             let (chunks, error) = self.stream(pieces, notes).await;
             assert!(error.is_none(), "split at {place}: {error:?}");
             assert_eq!(chunks, whole, "split at {place}");
@@ -121,7 +130,9 @@ impl Play {
 /// The text of all chunks.
 pub(crate) fn text_of(chunks: &[Value]) -> String {
     let deltas = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]);
-    deltas.filter_map(|delta| delta["content"].as_str()).collect()
+    deltas
+        .filter_map(|delta| delta["content"].as_str())
+        .collect()
 }
 
 /// The id, name and arguments of each tool call, put together.

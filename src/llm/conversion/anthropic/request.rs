@@ -150,7 +150,7 @@ fn with_room(limit: Option<u64>, default: u64, budget: Option<u64>) -> u64 {
 fn tool(tool: Tool) -> Value {
     match tool {
         Tool::Other(members) => Value::Object(members),
-        Tool::Function(function) => described(function),
+        Tool::Function(function) => described(*function),
     }
 }
 

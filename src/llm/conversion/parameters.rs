@@ -91,6 +91,7 @@ pub fn settle(
 fn says_nothing(name: &str, value: &Value) -> bool {
     match name {
         "n" => value.as_u64() == Some(1),
+        "temperature" | "top_p" => value.as_f64() == Some(1.0),
         "logprobs" | "store" => *value == Value::Bool(false),
         "frequency_penalty" | "presence_penalty" => value.as_f64() == Some(0.0),
         "modalities" => value.as_array().is_some_and(|all| *all == ["text"]),

@@ -39,14 +39,18 @@ impl Play {
 
     /// The body that the provider gets, and what the answer's conversion knows of it.
     pub(crate) fn request(&self, body: &Value) -> Result<(Value, Notes), Error> {
-        let mut request = ChatRequest::read(body.as_object().unwrap().clone())?;
+        let members = body.as_object().unwrap().clone();
+        let (provider, given) = (self.model.provider, &self.model.given);
+        let Some(conversion) = self.endpoint.wire.conversion() else {
+            let sent = parameters::adapt(members, provider, given, &self.policy)?;
+            return Ok((Value::Object(sent), self.notes()));
+        };
+        let mut request = ChatRequest::read(members)?;
         request.model.clone_from(&self.model.name);
         let mut notes = Notes::new(&request, 1_700_000_000, "chatcmpl-1".to_owned());
-        let conversion = self.endpoint.wire.conversion().unwrap();
         let mut sent = conversion.request(&mut request, &mut notes)?;
         let left = request.parameters.rest();
-        let provider = self.model.provider;
-        parameters::settle(left, &mut sent, provider, &self.model.given, &self.policy)?;
+        parameters::settle(left, &mut sent, provider, given, &self.policy)?;
         Ok((Value::Object(sent), notes))
     }
 

@@ -32,6 +32,20 @@ pub(super) fn has_adaptive_thinking(model: &str) -> bool {
     generation(model).is_some_and(|version| version >= (4, 6))
 }
 
+/// Whether the model takes `temperature` and `top_p`, and a budget for its thoughts: those from 4.7 on
+/// refuse all of them. (<https://platform.claude.com/docs/en/about-claude/models/migration-guide>)
+pub(super) fn takes_sampling(model: &str) -> bool {
+    match generation(model) {
+        Some(version) => version < (4, 7),
+        None => !model.contains("claude-mythos"),
+    }
+}
+
+/// Whether the model knows the effort `xhigh`, which came between `high` and `max`.
+pub(super) fn has_xhigh(model: &str) -> bool {
+    !takes_sampling(model)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +69,14 @@ mod tests {
         assert!(has_structured_outputs("claude-haiku-4-5"));
         assert!(has_adaptive_thinking("claude-opus-4-6"));
         assert!(!has_adaptive_thinking("claude-sonnet-4-5"));
+        assert!(takes_sampling("claude-opus-4-6"));
+        assert!(takes_sampling("my-model"));
+        for name in [
+            "claude-opus-4-7",
+            "claude-sonnet-5",
+            "claude-mythos-preview",
+        ] {
+            assert!(!takes_sampling(name), "{name}");
+        }
     }
 }

@@ -30,9 +30,11 @@ pub(super) fn convert(
     if request.stream {
         body.insert("stream".to_owned(), Value::Bool(true));
     }
-    for name in ["temperature", "top_p"] {
-        if let Some(value) = request.parameters.take(name) {
-            body.insert(name.to_owned(), value);
+    if model::takes_sampling(&request.model) {
+        for name in ["temperature", "top_p"] {
+            if let Some(value) = request.parameters.take(name) {
+                body.insert(name.to_owned(), value);
+            }
         }
     }
     let stop = request.take_stop()?;
@@ -100,7 +102,10 @@ fn think(
             return Err(Unusable::wrong("reasoning_effort", "a text", &other));
         }
     };
-    if let Some(thinking) = thinking {
+    if let Some(mut thinking) = thinking {
+        if thinking["type"] == "enabled" && !model::takes_sampling(&request.model) {
+            thinking = json!({ "type": "adaptive" });
+        }
         let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
         body.insert("thinking".to_owned(), thinking);
         return Ok(with_room(limit, default, budget));
@@ -114,7 +119,7 @@ fn think(
     if model::has_adaptive_thinking(&request.model) {
         let effort = match effort.as_str() {
             "minimal" => "low",
-            "xhigh" => "max",
+            "xhigh" if !model::has_xhigh(&request.model) => "max",
             other => other,
         };
         body.insert("thinking".to_owned(), json!({ "type": "adaptive" }));

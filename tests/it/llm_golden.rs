@@ -1,0 +1,86 @@
+//! The golden matrix: every request of `fixtures/llm/cases.json` as each model's provider gets it, one
+//! file for each model in `fixtures/llm/requests`. Python's tests let the official SDKs judge the same
+//! files. With `UPDATE_GOLDEN=1` they are written anew.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use toolbridge::llm::provider::Settings;
+
+use crate::llm_conversion::play::Play;
+
+/// A model of each kind of request.
+const MODELS: &[&str] = &[
+    "openai/gpt-4o",
+    "anthropic/claude-3-haiku-20240307",
+    "anthropic/claude-sonnet-4-5",
+    "anthropic/claude-opus-4-6",
+    "anthropic/claude-opus-5",
+];
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llm")
+}
+
+fn cases() -> Map<String, Value> {
+    let text = std::fs::read(folder().join("cases.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// What the provider gets, or why it gets nothing.
+fn converted(play: &Play, request: &Value) -> Value {
+    match play.request(request) {
+        Ok((body, _)) => body,
+        Err(error) => json!({"error": format!("{:?}", error.kind()), "message": error.message()}),
+    }
+}
+
+/// One case on each line.
+fn written(converted: &Map<String, Value>) -> String {
+    let mut text = "{\n".to_owned();
+    for (place, (name, body)) in converted.iter().enumerate() {
+        let comma = if place + 1 < converted.len() { "," } else { "" };
+        writeln!(text, "  {}: {body}{comma}", Value::from(name.as_str())).unwrap();
+    }
+    text + "}\n"
+}
+
+#[test]
+fn every_case_is_converted_as_its_golden_file_says() {
+    let cases = cases();
+    let mut differences = Vec::new();
+    for model in MODELS {
+        let settings = Settings {
+            api_base: Some("http://127.0.0.1:9".to_owned()),
+            ..Settings::default()
+        };
+        let play = Play::with(model, settings);
+        let found: Map<_, _> = cases
+            .iter()
+            .map(|(name, request)| (name.clone(), converted(&play, request)))
+            .collect();
+        let path = folder().join(format!("requests/{}.json", model.replace(['/', ':'], "_")));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, written(&found)).unwrap();
+            continue;
+        }
+        let text = std::fs::read(&path).unwrap_or_else(|_| panic!("{} is missing", path.display()));
+        let golden: Map<String, Value> = serde_json::from_slice(&text).unwrap();
+        for (name, body) in &found {
+            if golden.get(name) != Some(body) {
+                let wanted = golden.get(name).unwrap_or(&Value::Null);
+                differences.push(format!(
+                    "{model}, {name}:\n  found  {body}\n  golden {wanted}"
+                ));
+            }
+        }
+        assert_eq!(
+            golden.len(),
+            found.len(),
+            "{model}: cases were added or removed"
+        );
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}

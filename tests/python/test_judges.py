@@ -1,0 +1,49 @@
+"""The judges of requests take what is right and refuse what is wrong: otherwise they prove nothing."""
+
+import pytest
+from judges import requests
+
+HELLO = [{"role": "user", "content": "Hello."}]
+PARTS = [{"role": "user", "parts": [{"text": "Hello."}]}]
+BLOCKS = [{"role": "user", "content": [{"text": "Hello."}]}]
+RIGHT = {
+    "chat": {"model": "m", "messages": HELLO, "temperature": 0.5},
+    "responses": {"model": "m", "input": HELLO, "stream": True},
+    "anthropic": {"model": "m", "messages": HELLO, "max_tokens": 5},
+    "gemini": {"contents": PARTS, "generationConfig": {"maxOutputTokens": 5}},
+    "cohere": {"model": "m", "messages": HELLO, "p": 0.5, "stream": False},
+    "mistral": {"model": "m", "messages": HELLO, "random_seed": 1},
+    "ollama": {"model": "m", "messages": HELLO, "options": {"num_predict": 5}},
+    "bedrock": {"messages": BLOCKS, "inferenceConfig": {"maxTokens": 5}},
+}
+WRONG = [
+    ("chat", {"temperatur": 0.5}, "temperatur"),
+    ("chat", {"messages": [{"role": "usr", "content": "Hello."}]}, "role"),
+    ("chat", {"tools": [{"type": "function", "function": {}}]}, "name"),
+    ("responses", {"input": [{"role": "user"}]}, "content"),
+    ("responses", {"max_tokens": 5}, "max_tokens"),
+    ("anthropic", {"max_tokens": "5"}, "max_tokens"),
+    ("anthropic", {"system": 5}, "system"),
+    ("anthropic", {"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "source"),
+    ("gemini", {"contents": [{"role": "user", "parts": [{"txt": "Hello."}]}]}, "txt"),
+    ("gemini", {"generationConfig": {"max_tokens": 5}}, "max_tokens"),
+    ("cohere", {"messages": [{"role": "user"}]}, "content"),
+    ("cohere", {"top_p": 0.5}, "top_p"),
+    ("mistral", {"seed": 1}, "seed"),
+    ("ollama", {"messages": [{"role": "user", "content": 5}]}, "content"),
+    ("ollama", {"temperature": 0.5}, "temperature"),
+    ("bedrock", {"inferenceConfig": {"maxTokens": "5"}}, "maxTokens"),
+    ("bedrock", {"messages": [{"role": "user", "content": [{"txt": "Hello."}]}]}, "txt"),
+]
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_body_is_taken(name):
+    assert getattr(requests, name)(RIGHT[name]) == []
+
+
+@pytest.mark.parametrize(("name", "change", "named"), WRONG)
+def test_a_wrong_body_is_refused_by_what_is_wrong_with_it(name, change, named):
+    problems = getattr(requests, name)({**RIGHT[name], **change})
+    assert problems
+    assert any(named in problem for problem in problems), problems

@@ -73,6 +73,7 @@ pub fn settle(
     model: &str,
     policy: &Policy,
 ) -> Result<(), Error> {
+    let mut refused = Vec::new();
     for (name, value) in left {
         if value.is_null() {
             continue;
@@ -81,10 +82,10 @@ pub fn settle(
         if is_strange || policy.allows(&name) {
             body.insert(name, value);
         } else if !policy.drop_params && !says_nothing(&name, &value) {
-            return Err(unsupported(&name, provider, model));
+            refused.push(name);
         }
     }
-    Ok(())
+    refuse(refused, provider, model)
 }
 
 /// Whether a value asks for what happens anyway.
@@ -108,20 +109,32 @@ fn says_nothing(name: &str, value: &Value) -> bool {
     }
 }
 
-fn unsupported(name: &str, provider: &Provider, model: &str) -> Error {
+/// An error that names all of them; none, none.
+fn refuse(mut names: Vec<String>, provider: &Provider, model: &str) -> Result<(), Error> {
+    names.sort();
+    let Some(first) = names.first() else {
+        return Ok(());
+    };
+    let (parameters, them) = match names.len() {
+        1 => ("parameter", "it"),
+        _ => ("parameters", "them"),
+    };
     let message = format!(
-        "{} does not take the parameter {name} for the model {model:?}: leave it out, set \
-         drop_params=True to have such parameters left out, or name it in allowed_openai_params to \
-         send it all the same",
-        provider.name
+        "{} does not take the {parameters} {} for the model {model:?}: leave {them} out, set \
+         drop_params=True to have such parameters left out, or name {them} in allowed_openai_params to \
+         send {them} all the same",
+        provider.name,
+        names.join(", ")
     );
-    Error::new(ErrorKind::UnsupportedParams, message).with_context(ErrorContext {
-        provider: Some(provider.name.to_owned()),
-        model: Some(model.to_owned()),
-        param: Some(name.to_owned()),
-        code: Some("unsupported_parameter".to_owned()),
-        ..ErrorContext::default()
-    })
+    Err(
+        Error::new(ErrorKind::UnsupportedParams, message).with_context(ErrorContext {
+            provider: Some(provider.name.to_owned()),
+            model: Some(model.to_owned()),
+            param: Some(first.clone()),
+            code: Some("unsupported_parameter".to_owned()),
+            ..ErrorContext::default()
+        }),
+    )
 }
 
 /// A request to a provider that speaks OpenAI's protocol, changed by what is particular about it.
@@ -143,6 +156,7 @@ pub fn adapt(
             body.entry(other.to_owned()).or_insert(value);
         }
     }
+    let mut refused = Vec::new();
     for name in &own.unsupported {
         if policy.allows(name) {
             continue;
@@ -152,9 +166,10 @@ pub fn adapt(
             && !policy.drop_params
             && !says_nothing(name, &value)
         {
-            return Err(unsupported(name, provider, model));
+            refused.push(name.clone());
         }
     }
+    refuse(refused, provider, model)?;
     for (name, value) in &own.force {
         body.insert(name.clone(), value.clone());
     }

@@ -1,0 +1,117 @@
+"""An endpoint that judges what it gets and answers as the provider's documentation says.
+
+What is wrong with a request, by the official SDK's own types, is the error of its answer and stays in
+``refused``. What it answers is in ``tests/fixtures/llm/answers``, for each protocol one text and one tool
+call, whole and as a stream.
+"""
+
+import json
+import struct
+import threading
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from judges import requests
+
+ANSWERS = Path(__file__).parents[2] / "fixtures/llm/answers"
+# Protocols whose streams are no server-sent events: the fixture's suffix, and the content type.
+STREAMS = {
+    "ollama": ("ndjson", "application/x-ndjson"),
+    "bedrock": ("events", "application/vnd.amazon.eventstream"),
+}
+
+
+@dataclass
+class Received:
+    """One request."""
+
+    path: str
+    headers: dict
+    body: dict
+
+
+@dataclass
+class Judge:
+    """A running endpoint for one protocol."""
+
+    protocol: str
+    origin: str = ""
+    received: list = field(default_factory=list)
+    refused: list = field(default_factory=list)
+    # Members of a body that its caller sends on purpose, although the SDK does not know them.
+    strange: frozenset = frozenset()
+
+    def take(self, path, headers, body):
+        """The status, the content type and the bytes of the answer to a request."""
+        self.received.append(Received(path, headers, body))
+        known = {name: value for name, value in body.items() if name not in self.strange}
+        problems = getattr(requests, self.protocol)(known)
+        if problems:
+            self.refused.append(problems)
+            error = {"error": {"message": "; ".join(problems), "type": "invalid_request_error"}}
+            return 400, "application/json", json.dumps(error).encode()
+        return 200, *self.answer(path, body)
+
+    def answer(self, path, body):
+        kind = "tools" if body.get("tools") or body.get("toolConfig") else "text"
+        suffix, content_type = STREAMS.get(self.protocol, ("sse", "text/event-stream"))
+        is_stream = bool(body.get("stream")) or "stream" in path.lower()
+        if not is_stream:
+            suffix, content_type = "json", "application/json"
+        text = (ANSWERS / f"{self.protocol}.{kind}.{suffix}").read_bytes()
+        if suffix == "events":
+            text = b"".join(framed(json.loads(line)) for line in text.splitlines())
+        return content_type, text
+
+
+def framed(event):
+    """A message of AWS's event stream encoding: one event, by its name."""
+    ((name, payload),) = event.items()
+    headers = b"".join(
+        bytes([len(key)]) + key + b"\x07" + struct.pack(">H", len(value)) + value
+        for key, value in (
+            (b":event-type", name.encode()),
+            (b":content-type", b"application/json"),
+            (b":message-type", b"event"),
+        )
+    )
+    body = json.dumps(payload).encode()
+    prelude = struct.pack(">II", 16 + len(headers) + len(body), len(headers))
+    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + body
+    return message + struct.pack(">I", zlib.crc32(message))
+
+
+@contextmanager
+def judging(protocol, strange=()):
+    """An endpoint for that protocol, on loopback."""
+    judge = Judge(protocol, strange=frozenset(strange))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            length = int(self.headers["Content-Length"])
+            body = json.loads(self.rfile.read(length))
+            status, content_type, answer = judge.take(self.path, dict(self.headers), body)
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        judge.origin = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield judge
+        finally:
+            server.shutdown()
+            thread.join()

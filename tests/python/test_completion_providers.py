@@ -3,71 +3,29 @@ says, and what the provider answers is the same answer whoever gave it.
 """
 
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from judges.endpoint import judging
+from judges.models import CASES, KEY, MODELS
 
 import toolbridge
 
-FIXTURES = Path(__file__).parents[1] / "fixtures/llm"
-CASES = json.loads((FIXTURES / "cases.json").read_text())
-KEY = "sk-a-secret-key"
+
+def ids(model):
+    return model.name
 
 
-@dataclass
-class Provider:
-    """A model, and how its provider is asked."""
-
-    model: str
-    protocol: str
-    # The path of a request, and that of a stream.
-    path: str
-    stream_path: str = ""
-    header: tuple = ("Authorization", f"Bearer {KEY}")
-    options: dict = field(default_factory=dict)
-    # What is sent on purpose although the SDK does not know it, by case.
-    strange: dict = field(default_factory=dict)
-
-    @property
-    def golden(self):
-        name = self.model.replace("/", "_").replace(":", "_")
-        return json.loads((FIXTURES / f"requests/{name}.json").read_text())
-
-
-PROVIDERS = [
-    *(
-        Provider(
-            f"anthropic/{name}",
-            "anthropic",
-            "/v1/messages",
-            header=("x-api-key", KEY),
-        )
-        for name in (
-            "claude-3-haiku-20240307",
-            "claude-sonnet-4-5",
-            "claude-opus-4-6",
-            "claude-opus-5",
-        )
-    ),
-]
-
-
-def ids(provider):
-    return provider.model
-
-
-@pytest.mark.parametrize("provider", PROVIDERS, ids=ids)
+@pytest.mark.parametrize("model", MODELS, ids=ids)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.asyncio
-async def test_a_provider_gets_what_its_sdk_would_send(provider, case):
+async def test_a_provider_gets_what_its_sdk_would_send(model, case):
     request = CASES[case]
-    golden = provider.golden[case]
-    with judging(provider.protocol, provider.strange.get(case, ())) as judge:
-        settings = {"api_base": judge.origin, "api_key": KEY, "max_retries": 0, **provider.options}
+    golden = model.golden[case]
+    with judging(model.protocol, model.strange.get(case, ())) as judge:
+        base = judge.origin + model.base
+        settings = {"api_base": base, "api_key": KEY, "max_retries": 0, **model.options}
         try:
-            answer = await toolbridge.acompletion(provider.model, **request, **settings)
+            answer = await toolbridge.acompletion(model.name, **request, **settings)
             if request.get("stream"):
                 chunks = [chunk async for chunk in answer]
                 answer = toolbridge.stream_chunk_builder(chunks)
@@ -78,10 +36,11 @@ async def test_a_provider_gets_what_its_sdk_would_send(provider, case):
             return
     (received,) = judge.received
     assert received.body == golden
-    wanted = provider.stream_path if request.get("stream") else provider.path
-    assert received.path == (wanted or provider.path)
-    name, value = provider.header
-    assert {key.lower(): value for key, value in received.headers.items()}[name.lower()] == value
+    wanted = model.stream_path if request.get("stream") else model.path
+    assert received.path == (wanted or model.path)
+    if model.header is not None:
+        name, value = model.header
+        assert {key.lower(): found for key, found in received.headers.items()}[name.lower()] == value
     (choice,) = answer.choices
     if choice.message.tool_calls:
         (call,) = choice.message.tool_calls
@@ -94,6 +53,6 @@ async def test_a_provider_gets_what_its_sdk_would_send(provider, case):
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (12, 5)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS, ids=ids)
-def test_every_case_has_its_golden_request(provider):
-    assert provider.golden.keys() == CASES.keys()
+@pytest.mark.parametrize("model", MODELS, ids=ids)
+def test_every_case_has_its_golden_request(model):
+    assert model.golden.keys() == CASES.keys()

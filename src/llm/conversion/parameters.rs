@@ -103,6 +103,7 @@ fn says_nothing(name: &str, value: &Value) -> bool {
         | "prompt_cache_key"
         | "prompt_cache_retention"
         | "prediction" => true,
+        "reasoning_effort" => value == "none",
         "service_tier" => value == "auto",
         "verbosity" => value == "medium",
         _ => false,

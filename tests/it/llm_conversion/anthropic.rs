@@ -77,7 +77,7 @@ fn a_whole_conversation_becomes_turns_of_blocks() {
             "stop_sequences": ["END"],
             "metadata": {"user_id": "u1"},
             "tools": [{
-                "name": "look", "description": "Looks.",
+                "type": "custom", "name": "look", "description": "Looks.",
                 "input_schema": {"type": "object", "properties": {"at": {"type": "integer"}}}
             }],
             "tool_choice": {"type": "any", "disable_parallel_tool_use": true},

@@ -27,6 +27,11 @@ pub(super) fn has_structured_outputs(model: &str) -> bool {
     }
 }
 
+/// Whether the model thinks before it answers, where it is told to: those from 3.7 on.
+pub(super) fn has_thinking(model: &str) -> bool {
+    generation(model).is_none_or(|version| version >= (3, 7))
+}
+
 /// Whether the model decides itself how long it thinks, and is told an effort instead of a budget.
 pub(super) fn has_adaptive_thinking(model: &str) -> bool {
     generation(model).is_some_and(|version| version >= (4, 6))
@@ -69,6 +74,8 @@ mod tests {
         assert!(has_structured_outputs("claude-haiku-4-5"));
         assert!(has_adaptive_thinking("claude-opus-4-6"));
         assert!(!has_adaptive_thinking("claude-sonnet-4-5"));
+        assert!(has_thinking("claude-3-7-sonnet-20250219"));
+        assert!(!has_thinking("claude-3-5-sonnet-20241022"));
         assert!(takes_sampling("claude-opus-4-6"));
         assert!(takes_sampling("my-model"));
         for name in [

@@ -87,9 +87,12 @@ fn think(
     limit: Option<u64>,
     body: &mut Map<String, Value>,
 ) -> Result<u64, Unusable> {
+    let default = limit.unwrap_or(model::DEFAULT_MAX_TOKENS);
+    if !model::has_thinking(&request.model) {
+        return Ok(default);
+    }
     let thinking = request.parameters.take("thinking");
     let effort = request.parameters.take("reasoning_effort");
-    let default = limit.unwrap_or(model::DEFAULT_MAX_TOKENS);
     let effort = match effort {
         None => None,
         Some(Value::String(effort)) => Some(effort),
@@ -162,6 +165,7 @@ fn tool(tool: Tool) -> Value {
 fn described(function: Function) -> Value {
     let schema = function.schema();
     let mut tool = Map::new();
+    tool.insert("type".to_owned(), Value::from("custom"));
     tool.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description {
         tool.insert("description".to_owned(), Value::from(description));

@@ -1,0 +1,48 @@
+"""The models that the golden matrix has, and how their providers are asked in tests."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FIXTURES = Path(__file__).parents[2] / "fixtures/llm"
+CASES = json.loads((FIXTURES / "cases.json").read_text())
+KEY = "sk-a-secret-key"
+
+
+@dataclass
+class Model:
+    """A model, and how its provider is asked."""
+
+    name: str
+    # Which judge it has, and which answers.
+    protocol: str
+    # The path of a request, and that of a stream where it is another one.
+    path: str
+    stream_path: str = ""
+    # How the key goes over the wire; None where a test of its own looks at it.
+    header: tuple | None = ("Authorization", f"Bearer {KEY}")
+    # What is put behind the origin of the endpoint, for `api_base`.
+    base: str = ""
+    # Arguments of the call.
+    options: dict = field(default_factory=dict)
+    # Members of the body that the SDK does not know, by case, and that are sent all the same.
+    strange: dict = field(default_factory=dict)
+
+    @property
+    def golden(self):
+        """What its provider gets for each case."""
+        name = self.name.replace("/", "_").replace(":", "_")
+        return json.loads((FIXTURES / f"requests/{name}.json").read_text())
+
+
+MODELS = [
+    *(
+        Model(f"anthropic/{name}", "anthropic", "/v1/messages", header=("x-api-key", KEY))
+        for name in (
+            "claude-3-haiku-20240307",
+            "claude-sonnet-4-5",
+            "claude-opus-4-6",
+            "claude-opus-5",
+        )
+    ),
+]

@@ -1,0 +1,56 @@
+"""What LiteLLM sends, for each model and case of the golden matrix; run where ``litellm`` is installed.
+
+What is printed is a JSON object from each model to each case to the body that was sent, or the error that kept
+it from being sent.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from judges.endpoint import judging
+from judges.models import CASES, KEY, MODELS
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
+
+
+async def record(model):
+    """What LiteLLM sends for each case."""
+    import litellm
+
+    litellm.suppress_debug_info = True
+    sent = {}
+    for case, request in CASES.items():
+        with judging(model.protocol, is_lenient=True) as judge:
+            base = judge.origin + model.base
+            settings = {"api_base": base, "api_key": KEY, **model.options}
+            try:
+                answer = await litellm.acompletion(
+                    model=model.name, **request, **settings, max_retries=0, num_retries=0
+                )
+                if request.get("stream"):
+                    async for _ in answer:
+                        pass
+            except Exception as error:  # noqa: BLE001
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                problem = None
+            if judge.received:
+                sent[case] = judge.received[0].body
+            else:
+                sent[case] = {"error": problem}
+    return sent
+
+
+async def main():
+    found = {model.name: await record(model) for model in MODELS}
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

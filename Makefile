@@ -55,11 +55,12 @@ test-rust: ## Rust tests, without any Python
 		cargo test --locked --no-default-features --lib --tests; \
 	fi
 
-test-python: develop .venv-mcp1/.ready .venv-fastmcp/.ready .npm/.ready ## Python tests, with a debug build of the native module
+test-python: develop .venv-mcp1/.ready .venv-fastmcp/.ready .venv-litellm/.ready .npm/.ready ## Python tests, with a debug build of the native module
 	cargo build --quiet --locked --no-default-features --bin toolbridge
 	rm -rf "$(CARGO_TARGET_DIR)/test-wheel"
 	$(BIN)/maturin build --quiet --locked --profile $(TEST_WHEEL_PROFILE) --interpreter $(BIN)/python --out "$(CARGO_TARGET_DIR)/test-wheel"
 	PATH="$(CURDIR)/$(BIN):$$PATH" TOOLBRIDGE_BINARY="$(CARGO_TARGET_DIR)/debug/toolbridge" TOOLBRIDGE_WHEEL_PROFILE=$(TEST_WHEEL_PROFILE) \
+		TOOLBRIDGE_LITELLM_PYTHON="$(CURDIR)/.venv-litellm/bin/python" \
 		TOOLBRIDGE_WHEEL="$$(ls "$(CARGO_TARGET_DIR)"/test-wheel/*.whl)" \
 		$(BIN)/python -m pytest tests/python --ignore=tests/python/official $(PYTEST_ARGS)
 
@@ -106,7 +107,7 @@ wheel: .venv-build/.ready ## build the release wheel into dist/
 	.venv-build/bin/maturin build --locked --release --interpreter .venv-build/bin/python --out dist
 
 clean-venvs: ## remove every environment that this file makes
-	rm -rf $(VENV) .venv-build .venv-demo .venv-gateway .venv-mcp1 .venv-mcp2 .venv-fastmcp .bench .conformance .npm
+	rm -rf $(VENV) .venv-build .venv-demo .venv-gateway .venv-mcp1 .venv-mcp2 .venv-fastmcp .venv-litellm .bench .conformance .npm
 
 $(VENV)/.ready: pyproject.toml
 	$(call new_venv,$(VENV))
@@ -137,6 +138,12 @@ $(VENV)/.ready: pyproject.toml
 .venv-mcp2/.ready: pyproject.toml
 	$(call new_venv,.venv-mcp2)
 	.venv-mcp2/bin/pip install --quiet $(official) "mcp==2.3.*"
+	touch $@
+
+# The last versions without a compiled core of their own; boto3 signs for Bedrock.
+.venv-litellm/.ready: pyproject.toml
+	$(call new_venv,.venv-litellm)
+	.venv-litellm/bin/pip install --quiet "litellm<1.100" boto3
 	touch $@
 
 .venv-fastmcp/.ready: pyproject.toml

@@ -1,6 +1,7 @@
 """The judges of requests take what is right and refuse what is wrong: otherwise they prove nothing."""
 
 import pytest
+
 from judges import requests
 
 HELLO = [{"role": "user", "content": "Hello."}]

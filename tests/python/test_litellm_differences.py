@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from judges.models import MODELS
 
 HERE = Path(__file__).parent

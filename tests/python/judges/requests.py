@@ -80,7 +80,9 @@ def mistral(body):
     """Mistral's chat completions, by ``mistralai``."""
     from mistralai.client.models import ChatCompletionRequest, ChatCompletionStreamRequest
 
-    return problems(body, ChatCompletionStreamRequest if body.get("stream") else ChatCompletionRequest)
+    return problems(
+        body, ChatCompletionStreamRequest if body.get("stream") else ChatCompletionRequest
+    )
 
 
 def ollama(body):

@@ -9,8 +9,9 @@ import enum
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NotRequired, Required
 
-from typing_extensions import NotRequired, ReadOnly, Required, TypeAliasType, is_typeddict
+from typing_extensions import ReadOnly, TypeAliasType, is_typeddict
 
 _LISTS = (list, Sequence, Iterable, typing.Iterable, tuple, set)
 _WRAPPERS = (Required, NotRequired, ReadOnly, typing.Required, typing.NotRequired)

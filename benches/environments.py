@@ -21,8 +21,9 @@ REQUIREMENTS = {
     "litellm": ["litellm<1.100", "openai", "aiohttp"],
     "litellm-mcp": ["litellm<1.100", "mcp==1.30.*"],
     "litellm-proxy": ["litellm[proxy]<1.100"],
+    "fastmcp": ["fastmcp==4.1.*"],
 }
-REPORTED = ("toolbridge", "mcp", "litellm", "openai", "aiohttp")
+REPORTED = ("toolbridge", "mcp", "litellm", "openai", "aiohttp", "fastmcp")
 
 
 def prepare(wheel: Path) -> dict[str, Path]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from rows import (
+    ADDED_CALL_SECONDS,
     ADDED_SECONDS,
     IMPORT_MEGABYTES,
     IMPORT_SECONDS,
@@ -89,9 +90,15 @@ def import_lines(seconds: dict[str, list[float]], megabytes: dict[str, list[floa
     ]
 
 
-def gateway_lines(seconds: dict[str, list[float]], megabytes: dict[str, list[float]]) -> list[Line]:
+def gateway_lines(
+    seconds: dict[str, list[float]],
+    megabytes: dict[str, list[float]],
+    kilobytes: dict[str, list[float]],
+) -> list[Line]:
     """The lines of gateways that have nothing to do."""
+    idle = Row("gateway_idle", "gateway, memory of an idle MCP session", "kB", 1, 1)
     return [
+        *row_lines(idle, kilobytes),
         *limit_lines(
             "gateway, from its start to its first answer", seconds, START_SECONDS, 1e3, "ms"
         ),
@@ -99,10 +106,18 @@ def gateway_lines(seconds: dict[str, list[float]], megabytes: dict[str, list[flo
     ]
 
 
-def added_lines(samples: dict[str, list[float]], floor: str) -> list[Line]:
+# What a gateway may add, by the row that it is measured in.
+ADDED = {
+    "gateway_one": ("gateway, added to one chat completion", ADDED_SECONDS),
+    "gateway_call_one": ("gateway, added to one `tools/call`", ADDED_CALL_SECONDS),
+}
+
+
+def added_lines(key: str, samples: dict[str, list[float]], floor: str) -> list[Line]:
     """What each gateway adds to the median of one request.
 
     Args:
+        key: The row, one of `ADDED`.
         samples: Seconds by contender.
         floor: The contender without a gateway.
     """
@@ -111,7 +126,8 @@ def added_lines(samples: dict[str, list[float]], floor: str) -> list[Line]:
     if direct is None:
         return []
     added = {name: [max(value - direct, 1e-9)] for name, value in medians.items()}
-    return limit_lines("gateway, added to one chat completion", added, ADDED_SECONDS, 1e6, "us")
+    title, limit = ADDED[key]
+    return limit_lines(title, added, limit, 1e6, "us")
 
 
 def limit_lines(

@@ -9,6 +9,10 @@ CHUNKS = 2_000
 AT_ONCE = 5_000
 HTTP_AT_ONCE = 500
 CHAT_AT_ONCE = 32
+CALLS_AT_ONCE = 100
+# What the gateways of the rows of MCP have behind them.
+SERVERS = 50
+TOOLS = 100
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,48 @@ GROUPS = (
     Group(
         rows=(
             Row(
+                key="gateway_call_one",
+                title="gateway, `tools/call`, one at a time",
+                unit="us",
+                count=200,
+                quick=50,
+            ),
+            Row(
+                key="gateway_call_many",
+                title=f"gateway, `tools/call`, {CALLS_AT_ONCE} at once",
+                unit="per second",
+                count=CALLS_AT_ONCE,
+                quick=CALLS_AT_ONCE,
+                operations=CALLS_AT_ONCE,
+            ),
+            Row(
+                key="gateway_list",
+                title=f"gateway, `tools/list`, {SERVERS} servers of {TOOLS} tools",
+                unit="ms",
+                count=2,
+                quick=1,
+            ),
+        ),
+        contenders={
+            OURS: ("toolbridge", "gateway_session.py", "{mcp:toolbridge}", "{list:toolbridge}"),
+            "litellm[proxy]": (
+                "toolbridge",
+                "gateway_session.py",
+                "{mcp:litellm[proxy]}",
+                "{list:litellm[proxy]}",
+            ),
+            "FastMCP proxy": (
+                "toolbridge",
+                "gateway_session.py",
+                "{mcp:FastMCP proxy}",
+                "{list:FastMCP proxy}",
+            ),
+            "direct": ("toolbridge", "gateway_session.py", "{mcp:direct}"),
+        },
+    ),
+    Group(
+        rows=(
+            Row(
                 key="wire",
                 title="1,000 tools, wire to OpenAI format",
                 unit="ms",
@@ -245,5 +291,6 @@ IMPORT_MEGABYTES = 25.0
 
 # What a gateway may add to the median of one request, hold at rest, and take to start.
 ADDED_SECONDS = 120e-6
+ADDED_CALL_SECONDS = 350e-6
 REST_MEGABYTES = 35.0
 START_SECONDS = 0.3

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 import environments
 import gateways
 import report
-from rows import CHUNKS, GROUPS, IMPORTS, Group, Row
+from rows import CHUNKS, GROUPS, IMPORTS, TOOLS, Group, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,26 +111,36 @@ def main() -> None:
     with (
         server(programs / "openai_server", "--chunks", str(CHUNKS)) as url,
         server(programs / "http_server") as http,
+        server(programs / "http_server", "--tools", str(TOOLS)) as tools,
+        contextlib.ExitStack() as kept,
     ):
+        gateway_places: dict[str, str] = {}
         places = {"{stdio}": str(programs / "stdio_server"), "{url}": url, "{http}": http}
         for group in chosen(GROUPS, options.only):
-            with contextlib.ExitStack() as stack:
-                if is_of_gateways(group):
-                    started = start_gateways(stack, url, pythons, programs)
-                    places |= {f"{{gateway:{name}}}": one.url for name, one in started.items()}
-                    places[f"{{gateway:{gateways.DIRECT}}}"] = f"{url}/chat/completions"
-                    seconds = {name: [one.seconds] for name, one in started.items()}
-                    megabytes = {name: [one.megabytes] for name, one in started.items()}
-                    lines += report.gateway_lines(seconds, megabytes)
-                    samples |= {"gateway, start": seconds, "gateway, MB": megabytes}
-                measured = measure_group(
-                    group, pythons, programs, places, rounds, quick=options.quick
+            if is_of_gateways(group) and not gateway_places:
+                folder = Path(kept.enter_context(tempfile.TemporaryDirectory()))
+                started = kept.enter_context(
+                    gateways.running(
+                        url, tools, programs.parent / "toolbridge", pythons, folder, ambient()
+                    )
                 )
+                gateway_places = gateways.places(started, f"{url}/chat/completions", tools)
+                places |= gateway_places
+                seconds = {name: [one.seconds] for name, one in started.items() if one.seconds}
+                megabytes = {name: [one.megabytes] for name, one in started.items()}
+                kilobytes = gateways.idle_kilobytes(started)
+                lines += report.gateway_lines(seconds, megabytes, kilobytes)
+                samples |= {
+                    "gateway, start": seconds,
+                    "gateway, MB": megabytes,
+                    "gateway, kB of a session": kilobytes,
+                }
+            measured = measure_group(group, pythons, programs, places, rounds, quick=options.quick)
             for row in group.rows:
                 samples[row.key] = measured[row.key]
                 lines += report.row_lines(row, measured[row.key])
-                if row.key == "gateway_one":
-                    lines += report.added_lines(measured[row.key], gateways.DIRECT)
+                if row.key in report.ADDED:
+                    lines += report.added_lines(row.key, measured[row.key], gateways.DIRECT)
 
     print(f"\n{report.table(lines)}\n")
     missed = [line for line in lines if line.reached is False]
@@ -165,18 +175,10 @@ def chosen(groups: tuple[Group, ...], keys: list[str] | None) -> list[Group]:
 def is_of_gateways(group: Group) -> bool:
     """Whether its contenders are gateways."""
     return any(
-        word.startswith("{gateway:") for words in group.contenders.values() for word in words
+        word.startswith(("{gateway:", "{mcp:"))
+        for words in group.contenders.values()
+        for word in words
     )
-
-
-def start_gateways(
-    stack: contextlib.ExitStack, url: str, pythons: dict[str, Path], programs: Path
-) -> dict[str, gateways.Started]:
-    """Starts every gateway in front of the endpoint."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    binary = programs.parent / "toolbridge"
-    litellm = pythons["litellm-proxy"]
-    return stack.enter_context(gateways.running(url, binary, litellm, folder, ambient()))
 
 
 def measure_imports(
@@ -246,8 +248,11 @@ def measure_row(
 
 
 def takes_part(contender: Contender, row: Row) -> bool:
-    """The client in Rust is the floor of the calls alone."""
-    return not (contender.name.startswith("rmcp") and row.key == "big")
+    """The client in Rust is the floor of the calls alone; nothing but a gateway has many servers."""
+    return (contender.name, row.key) not in {
+        ("rmcp alone (Rust)", "big"),
+        (gateways.DIRECT, "gateway_list"),
+    }
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 //! A trivial MCP server over Streamable HTTP, with JSON answers; see `answers.rs`.
 //!
-//! The first line on stdout is the URL; it ends with its stdin.
+//! `--tools N` says how many tools it lists, 3 by default. The first line on stdout is the URL; it ends with
+//! its stdin.
 
 mod answers;
 
@@ -19,11 +20,17 @@ use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let tools = match arguments.as_slice() {
+        [flag, count] if flag == "--tools" => count.parse()?,
+        [] => 3,
+        _ => return Err("usage: http_server [--tools N]".into()),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "http://{}/mcp", listener.local_addr()?)?;
     let app = Router::new()
         .route("/mcp", post(take).delete(StatusCode::OK))
-        .with_state(Arc::new(answers::Known::new(3)));
+        .with_state(Arc::new(answers::Known::new(tools)));
     let listener = listener.tap_io(|connection| {
         // Without it the kernel holds small answers back for up to 40 ms.
         if let Err(error) = connection.set_nodelay(true) {

@@ -75,7 +75,7 @@ conformance: develop .conformance/.ready ## the official MCP conformance suite: 
 
 # The same properties, on text that proptest makes up, are part of `make test`.
 fuzz: ## the fuzz targets of what reads a peer's bytes; needs cargo-fuzz and a nightly compiler
-	@for target in framing event_stream config message; do \
+	@for target in framing event_stream config message provider; do \
 		cargo +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" $$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 || exit 1; \
 	done

@@ -15,6 +15,9 @@ pub enum Wire {
 }
 
 impl Wire {
+    /// Every protocol.
+    pub const ALL: &[Self] = &[Self::Chat, Self::Anthropic];
+
     /// What turns chat completions into it and back; none where it is the same.
     pub fn conversion(self) -> Option<&'static dyn Conversion> {
         match self {

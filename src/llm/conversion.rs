@@ -17,6 +17,7 @@ use super::types::fields::Unusable;
 
 pub mod anthropic;
 pub mod finish;
+pub mod gemini;
 pub mod parameters;
 
 /// What the conversion of an answer has to know of its request.

@@ -16,6 +16,7 @@ pub mod anthropic;
 pub mod authorize;
 pub mod endpoint;
 pub mod error_body;
+pub mod gemini;
 pub mod openai;
 pub mod service;
 mod table;

@@ -1,6 +1,6 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic};
+use super::conversion::{Conversion, anthropic, gemini};
 use super::framing::Framing;
 
 /// A protocol.
@@ -12,24 +12,27 @@ pub enum Wire {
     Chat,
     /// Anthropic's messages.
     Anthropic,
+    /// Gemini's generateContent.
+    Gemini,
 }
 
 impl Wire {
     /// Every protocol.
-    pub const ALL: &[Self] = &[Self::Chat, Self::Anthropic];
+    pub const ALL: &[Self] = &[Self::Chat, Self::Anthropic, Self::Gemini];
 
     /// What turns chat completions into it and back; none where it is the same.
     pub fn conversion(self) -> Option<&'static dyn Conversion> {
         match self {
             Self::Chat => None,
             Self::Anthropic => Some(&anthropic::Messages),
+            Self::Gemini => Some(&gemini::GenerateContent),
         }
     }
 
     /// How its streams are framed.
     pub fn framing(self) -> Framing {
         match self {
-            Self::Chat | Self::Anthropic => Framing::Events,
+            Self::Chat | Self::Anthropic | Self::Gemini => Framing::Events,
         }
     }
 }

@@ -17,6 +17,8 @@ const MODELS: &[&str] = &[
     "anthropic/claude-sonnet-4-5",
     "anthropic/claude-opus-4-6",
     "anthropic/claude-opus-5",
+    "gemini/gemini-2.5-flash",
+    "gemini/gemini-3-pro-preview",
 ];
 
 fn folder() -> PathBuf {

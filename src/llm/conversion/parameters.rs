@@ -94,6 +94,7 @@ fn says_nothing(name: &str, value: &Value) -> bool {
         "n" => value.as_u64() == Some(1),
         "temperature" | "top_p" => value.as_f64() == Some(1.0),
         "logprobs" | "store" => *value == Value::Bool(false),
+        "parallel_tool_calls" => *value == Value::Bool(true),
         "frequency_penalty" | "presence_penalty" => value.as_f64() == Some(0.0),
         "modalities" => value.as_array().is_some_and(|all| *all == ["text"]),
         // For the provider's own bookkeeping; an answer is the same without them.

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, openai};
+use super::{Provider, anthropic, gemini, openai};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -25,6 +25,8 @@ pub enum Kind {
     Openai,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Google AI Studio.
+    Gemini,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
+            Self::Gemini => &gemini::Gemini,
         }
     }
 }
@@ -142,7 +145,7 @@ impl Asked<'_> {
     /// Whether a request without a key is refused: not if the caller says by a header who it is.
     pub fn needs_key(&self) -> bool {
         let is_said = |name: &str| {
-            ["authorization", "x-api-key", "api-key"]
+            ["authorization", "x-api-key", "api-key", "x-goog-api-key"]
                 .iter()
                 .any(|known| name.eq_ignore_ascii_case(known))
         };

@@ -14,10 +14,19 @@ pub struct ChunkWriter {
     /// `{"id":…,"object":…,"created":…,"model":…,"choices":[{"index":`, written once.
     head: Bytes,
     include_usage: bool,
-    told_role: bool,
+    /// The choice that is written to.
+    choice: u64,
+    /// What was said of each choice, by its index.
+    choices: Vec<Told>,
+    chunks: Vec<Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    index: u64,
+    role: bool,
     is_finished: bool,
     tool_calls: u64,
-    chunks: Vec<Bytes>,
 }
 
 #[derive(Serialize)]
@@ -50,9 +59,8 @@ impl ChunkWriter {
         let mut writer = Self {
             head: Bytes::new(),
             include_usage,
-            told_role: false,
-            is_finished: false,
-            tool_calls: 0,
+            choice: 0,
+            choices: Vec::new(),
             chunks: Vec::new(),
         };
         writer.name(id, created, model);
@@ -76,22 +84,54 @@ impl ChunkWriter {
         std::mem::take(&mut self.chunks)
     }
 
-    /// Whether the choice has its reason to end.
+    /// Whether a choice has its reason to end.
     pub fn is_finished(&self) -> bool {
-        self.is_finished
+        self.choices.iter().any(|told| told.is_finished)
     }
 
-    /// How many tool calls were begun.
+    /// Which choice what follows belongs to; the first where nobody says.
+    pub fn select(&mut self, choice: u64) {
+        self.choice = choice;
+    }
+
+    /// How many tool calls were begun in the choice.
     pub fn tool_calls(&self) -> u64 {
-        self.tool_calls
+        let told = self.choices.iter().find(|told| told.index == self.choice);
+        told.map_or(0, |told| told.tool_calls)
+    }
+
+    /// What was said of the choice.
+    fn told(&mut self) -> &mut Told {
+        let index = self.choice;
+        let place = self.choices.iter().position(|told| told.index == index);
+        let place = place.unwrap_or_else(|| {
+            self.choices.push(Told {
+                index,
+                ..Told::default()
+            });
+            self.choices.len() - 1
+        });
+        &mut self.choices[place]
+    }
+
+    /// The begin of a chunk of the choice, up to its delta.
+    fn begin(&self, size: usize) -> BytesMut {
+        let mut text = BytesMut::with_capacity(self.head.len() + size + 96);
+        text.put_slice(&self.head);
+        text.put_slice(b",\"choices\":[{\"index\":");
+        if self.choice == 0 {
+            text.put_u8(b'0');
+        } else {
+            text.put_slice(self.choice.to_string().as_bytes());
+        }
+        text.put_slice(b",\"delta\":{");
+        text
     }
 
     /// A delta with one member, and the role where it was not told yet.
     fn delta(&mut self, name: &str, value: &[u8]) {
-        let mut text = BytesMut::with_capacity(self.head.len() + value.len() + 96);
-        text.put_slice(&self.head);
-        text.put_slice(b",\"choices\":[{\"index\":0,\"delta\":{");
-        if !std::mem::replace(&mut self.told_role, true) {
+        let mut text = self.begin(value.len());
+        if !std::mem::replace(&mut self.told().role, true) {
             text.put_slice(b"\"role\":\"assistant\",");
         }
         text.put_u8(b'"');
@@ -136,8 +176,9 @@ impl ChunkWriter {
         name: &str,
         provider_specific_fields: Option<&Map<String, Value>>,
     ) -> u64 {
-        let index = self.tool_calls;
-        self.tool_calls += 1;
+        let told = self.told();
+        let index = told.tool_calls;
+        told.tool_calls += 1;
         self.tool_call(&ToolCallDelta {
             index,
             id: Some(id),
@@ -174,9 +215,8 @@ impl ChunkWriter {
 
     /// Probabilities of tokens, in OpenAI's form, with the text that they are of.
     pub fn text_with_logprobs(&mut self, text: &str, logprobs: &Value) {
-        let mut chunk = BytesMut::from(self.head.as_ref());
-        chunk.put_slice(b",\"choices\":[{\"index\":0,\"delta\":{");
-        if !std::mem::replace(&mut self.told_role, true) {
+        let mut chunk = self.begin(text.len());
+        if !std::mem::replace(&mut self.told().role, true) {
             chunk.put_slice(b"\"role\":\"assistant\",");
         }
         chunk.put_slice(b"\"content\":");
@@ -189,12 +229,11 @@ impl ChunkWriter {
 
     /// The end of the choice. Said once; what comes later is not heard.
     pub fn finish(&mut self, reason: FinishReason) {
-        if std::mem::replace(&mut self.is_finished, true) {
+        if std::mem::replace(&mut self.told().is_finished, true) {
             return;
         }
-        let mut text = BytesMut::from(self.head.as_ref());
-        text.put_slice(b",\"choices\":[{\"index\":0,\"delta\":{");
-        if !std::mem::replace(&mut self.told_role, true) {
+        let mut text = self.begin(0);
+        if !std::mem::replace(&mut self.told().role, true) {
             text.put_slice(b"\"role\":\"assistant\",\"content\":\"\"");
         }
         text.put_slice(b"},\"finish_reason\":");

@@ -45,4 +45,14 @@ MODELS = [
             "claude-opus-5",
         )
     ),
+    *(
+        Model(
+            f"gemini/{name}",
+            "gemini",
+            f"/v1beta/models/{name}:generateContent",
+            f"/v1beta/models/{name}:streamGenerateContent?alt=sse",
+            header=("x-goog-api-key", KEY),
+        )
+        for name in ("gemini-2.5-flash", "gemini-3-pro-preview")
+    ),
 ]

@@ -1,0 +1,180 @@
+//! The contents: turns of user and model, whose content is parts.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::model;
+use crate::llm::types::chat::{Message, Role, ToolCall};
+use crate::llm::types::content::{Part, PartKind, Source};
+use crate::llm::types::fields::Unusable;
+
+/// What stands for the signature of a call that another provider made, as Google's documentation of
+/// thought signatures has it.
+const FOREIGN_SIGNATURE: &str = "skip_thought_signature_validator";
+
+/// The instructions, as parts.
+pub(super) fn system(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
+    let parts = messages.into_iter().flat_map(|message| message.content);
+    parts
+        .filter_map(|part| converted(part).transpose())
+        .collect()
+}
+
+/// The turns. Messages of one side that follow each other are one turn.
+pub(super) fn conversation(messages: Vec<Message>, model: &str) -> Result<Vec<Value>, Unusable> {
+    // A result names the function, a message its call.
+    let mut names: HashMap<String, String> = HashMap::new();
+    let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
+    for message in messages {
+        for call in &message.tool_calls {
+            names.insert(call.id.clone(), call.name.clone());
+        }
+        let (side, parts) = match message.role {
+            Role::Assistant => ("model", answer(message, model)?),
+            Role::Tool => ("user", vec![result(message, &names)?]),
+            Role::User | Role::System => ("user", said(message.content)?),
+        };
+        match turns.last_mut() {
+            Some((last, content)) if *last == side => content.extend(parts),
+            _ => turns.push((side, parts)),
+        }
+    }
+    Ok(turns
+        .into_iter()
+        .filter(|(_, parts)| !parts.is_empty())
+        .map(|(side, parts)| json!({ "role": side, "parts": parts }))
+        .collect())
+}
+
+fn said(content: Vec<Part>) -> Result<Vec<Value>, Unusable> {
+    let parts = content.into_iter();
+    parts
+        .filter_map(|part| converted(part).transpose())
+        .collect()
+}
+
+fn answer(message: Message, model: &str) -> Result<Vec<Value>, Unusable> {
+    let content = message.content.into_iter();
+    // Thoughts of earlier turns are not sent back: their signatures stand with the calls.
+    let content = content.filter(|part| !matches!(part.kind, PartKind::Thinking(_)));
+    let mut parts = said(content.collect())?;
+    for (place, call) in message.tool_calls.iter().enumerate() {
+        let mut part = json!({
+            "functionCall": {
+                "id": call.id,
+                "name": call.name,
+                "args": call.arguments_object()?,
+            }
+        });
+        // Of calls at once only the first is signed.
+        if let Some(signature) = signature(call) {
+            part["thoughtSignature"] = signature;
+        } else if place == 0 && model::needs_signatures(model) {
+            part["thoughtSignature"] = Value::from(FOREIGN_SIGNATURE);
+        }
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
+fn signature(call: &ToolCall) -> Option<Value> {
+    let fields = call.provider_specific_fields.as_ref()?;
+    fields.get("thought_signature").cloned()
+}
+
+fn result(message: Message, names: &HashMap<String, String>) -> Result<Value, Unusable> {
+    let id = message.tool_call_id.unwrap_or_default();
+    let name = names.get(&id).cloned().or(message.name);
+    let mut texts = Vec::new();
+    let mut media = Vec::new();
+    for part in message.content {
+        match part.kind {
+            PartKind::Text(text) => texts.push(text),
+            _ => media.extend(converted(part)?),
+        }
+    }
+    let text = texts.concat();
+    let response = match serde_json::from_str(&text) {
+        Ok(Value::Object(members)) => Value::Object(members),
+        _ => json!({ "output": text }),
+    };
+    let mut result = json!({ "id": id, "name": name, "response": response });
+    if !media.is_empty() {
+        result["parts"] = Value::Array(media);
+    }
+    Ok(json!({ "functionResponse": result }))
+}
+
+/// A part; none for what says nothing.
+fn converted(part: Part) -> Result<Option<Value>, Unusable> {
+    let mut converted = match part.kind {
+        PartKind::Text(text) if text.is_empty() => return Ok(None),
+        PartKind::Text(text) | PartKind::Refusal(text) => json!({ "text": text }),
+        PartKind::Image { source, .. } => bytes(source, None, "image/jpeg"),
+        PartKind::Audio { source, .. } => bytes(source, None, "audio/wav"),
+        PartKind::File { source, format, .. } => bytes(source, format, "application/pdf"),
+        PartKind::Thinking(_) => return Ok(None),
+        // A part as Gemini writes it, with OpenAI's mark of its type.
+        PartKind::Other(mut members) => {
+            members.shift_remove("type");
+            Value::Object(members)
+        }
+    };
+    if let Value::Object(members) = &mut converted {
+        members.extend(part.rest);
+    }
+    Ok(Some(converted))
+}
+
+fn bytes(source: Source, format: Option<String>, otherwise: &str) -> Value {
+    match source {
+        Source::Data { media_type, base64 } => {
+            json!({ "inlineData": { "mimeType": media_type, "data": base64 } })
+        }
+        Source::Url(url) | Source::Id(url) => {
+            let mut data = Map::new();
+            // A video and an uploaded file say themselves what they are.
+            let known = format.or_else(|| by_extension(&url).map(str::to_owned));
+            if let Some(kind) =
+                known.or_else(|| (!is_at_google(&url)).then(|| otherwise.to_owned()))
+            {
+                data.insert("mimeType".to_owned(), Value::from(kind));
+            }
+            data.insert("fileUri".to_owned(), Value::from(url));
+            json!({ "fileData": data })
+        }
+    }
+}
+
+/// Whether Google reaches what a URL names by itself.
+pub(super) fn is_at_google(url: &str) -> bool {
+    let host = url.split_once("://").map_or("", |(_, rest)| {
+        rest.split(['/', '?', ':']).next().unwrap_or_default()
+    });
+    matches!(
+        host,
+        "generativelanguage.googleapis.com" | "www.youtube.com" | "youtube.com" | "youtu.be"
+    )
+}
+
+fn by_extension(url: &str) -> Option<&'static str> {
+    let path = url.split(['?', '#']).next()?;
+    let (_, extension) = path.rsplit_once('.')?;
+    Some(match extension.to_ascii_lowercase().as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "gif" => "image/gif",
+        "heic" => "image/heic",
+        "pdf" => "application/pdf",
+        "mp4" => "video/mp4",
+        "webm" => "video/webm",
+        "mov" => "video/quicktime",
+        "mp3" => "audio/mpeg",
+        "wav" => "audio/wav",
+        "flac" => "audio/flac",
+        "txt" => "text/plain",
+        _ => return None,
+    })
+}

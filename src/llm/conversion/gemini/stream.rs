@@ -1,0 +1,141 @@
+//! The pieces of a stream: <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>.
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::answer::{self, Candidate, Said};
+use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
+use crate::llm::types::chunk::ChunkWriter;
+use crate::llm::types::completion::FinishReason;
+
+#[derive(Debug)]
+pub(super) struct Pieces {
+    writer: ChunkWriter,
+    notes: Notes,
+    usage: Map<String, Value>,
+    /// Why each choice ended, as far as it did: more parts may come beside the reason.
+    reasons: Vec<(u64, String)>,
+    is_named: bool,
+    is_blocked: bool,
+    images: usize,
+}
+
+impl Pieces {
+    pub(super) fn new(notes: &Notes) -> Self {
+        Self {
+            writer: notes.writer(),
+            notes: notes.clone(),
+            usage: Map::new(),
+            reasons: Vec::new(),
+            is_named: false,
+            is_blocked: false,
+            images: 0,
+        }
+    }
+
+    fn take(&mut self, candidate: Candidate, place: u64) {
+        let index = candidate.index.unwrap_or(place);
+        self.writer.select(index);
+        let mut others = Vec::new();
+        let parts = candidate.content.and_then(|content| content.parts);
+        for part in parts.unwrap_or_default() {
+            match answer::said(part) {
+                Said::Text(text) => match &candidate.logprobs_result {
+                    Some(found) if !text.is_empty() => {
+                        let logprobs = answer::logprobs(found);
+                        self.writer.text_with_logprobs(&text, &logprobs);
+                    }
+                    _ => self.writer.text(&text),
+                },
+                Said::Thought(block) => {
+                    let text = block.get("thinking").and_then(Value::as_str);
+                    self.writer.reasoning(text.unwrap_or_default());
+                    if block.contains_key("signature") {
+                        let blocks = Value::Array(vec![Value::Object(block)]);
+                        self.writer.member("thinking_blocks", &blocks);
+                    }
+                }
+                Said::Call {
+                    id,
+                    name,
+                    arguments,
+                    fields,
+                } => {
+                    let number = self.writer.tool_calls();
+                    let id = id.unwrap_or_else(|| answer::call_id(&self.notes, index, number));
+                    let call = self.writer.begin_tool_call(&id, &name, Some(&fields));
+                    self.writer.arguments(call, &arguments);
+                }
+                Said::Image(url) => {
+                    let image = answer::image(&url, self.images);
+                    self.images += 1;
+                    self.writer.member("images", &Value::Array(vec![image]));
+                }
+                Said::Audio(base64) => {
+                    self.writer
+                        .member("audio", &serde_json::json!({ "data": base64 }));
+                }
+                Said::Other(part) => others.push(Value::Object(part)),
+            }
+        }
+        let fields = answer::fields(candidate.rest, others);
+        if !fields.is_empty() {
+            self.writer
+                .member("provider_specific_fields", &Value::Object(fields));
+        }
+        if let Some(reason) = candidate.finish_reason {
+            self.reasons.retain(|(known, _)| *known != index);
+            self.reasons.push((index, reason));
+        }
+    }
+}
+
+impl Translator for Pieces {
+    fn event(&mut self, data: &[u8], chunks: &mut Vec<Bytes>) -> Result<Progress, Unreadable> {
+        let piece = answer::read(data)?;
+        if !std::mem::replace(&mut self.is_named, true) {
+            self.writer.name(
+                piece.response_id.as_deref().unwrap_or(&self.notes.id),
+                self.notes.now,
+                piece.model_version.as_deref().unwrap_or(&self.notes.model),
+            );
+        }
+        let candidates = piece.candidates.unwrap_or_default();
+        for (place, candidate) in candidates.into_iter().enumerate() {
+            self.take(candidate, u64::try_from(place).unwrap_or(u64::MAX));
+        }
+        if let Some(feedback) = piece.prompt_feedback {
+            self.is_blocked |= feedback.contains_key("blockReason");
+            let mut fields = Map::new();
+            fields.insert("prompt_feedback".to_owned(), Value::Object(feedback));
+            self.writer.select(0);
+            self.writer
+                .member("provider_specific_fields", &Value::Object(fields));
+        }
+        if let Some(found) = piece.usage_metadata {
+            self.usage = found;
+        }
+        chunks.append(&mut self.writer.take());
+        Ok(Progress::More)
+    }
+
+    fn end(&mut self, chunks: &mut Vec<Bytes>) -> bool {
+        let mut reasons = std::mem::take(&mut self.reasons);
+        reasons.sort();
+        for (index, native) in reasons {
+            self.writer.select(index);
+            let has_calls = self.writer.tool_calls() > 0;
+            self.writer.finish(answer::reason(&native, has_calls));
+        }
+        if self.is_blocked && !self.writer.is_finished() {
+            self.writer.select(0);
+            self.writer.finish(FinishReason::ContentFilter);
+        }
+        if self.writer.is_finished() && !self.usage.is_empty() {
+            let usage = answer::usage(&std::mem::take(&mut self.usage));
+            self.writer.usage(&usage);
+        }
+        chunks.append(&mut self.writer.take());
+        self.writer.is_finished()
+    }
+}

@@ -7,6 +7,7 @@ nothing is listed that does not differ.
 import fnmatch
 import json
 import os
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -43,11 +44,25 @@ def differences(sent):
             if "error" in ours or "error" in theirs:
                 found[model.name, case, "error"] = (theirs, ours)
                 continue
+            if model.protocol == "gemini":
+                theirs = camel(theirs)
             for member in {**theirs, **ours}:
                 pair = (theirs.get(member), ours.get(member))
                 if pair[0] != pair[1]:
                     found[model.name, case, member] = pair
     return found
+
+
+def camel(value):
+    """Google takes every name in both spellings."""
+    if isinstance(value, list):
+        return [camel(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        re.sub(r"_([a-z])", lambda found: found[1].upper(), name): camel(item)
+        for name, item in value.items()
+    }
 
 
 @pytest.fixture(scope="module")

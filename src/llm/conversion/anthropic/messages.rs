@@ -31,14 +31,14 @@ pub(super) fn conversation(messages: Vec<Message>) -> Result<Vec<Value>, Unusabl
             Role::User | Role::System => ("user", user(message)?),
         };
         match turns.last_mut() {
+            // A turn without content is refused.
+            _ if blocks.is_empty() => {}
             Some((last, content)) if *last == side => content.extend(blocks),
             _ => turns.push((side, blocks)),
         }
     }
     Ok(turns
         .into_iter()
-        // A turn without content is refused.
-        .filter(|(_, content)| !content.is_empty())
         .map(|(side, content)| json!({ "role": side, "content": content }))
         .collect())
 }

@@ -10,15 +10,13 @@ use crate::llm::types::content::{Part, PartKind, Source};
 use crate::llm::types::fields::Unusable;
 
 /// What stands for the signature of a call that another provider made, as Google's documentation of
-/// thought signatures has it.
-const FOREIGN_SIGNATURE: &str = "skip_thought_signature_validator";
+/// thought signatures has it: `skip_thought_signature_validator`, as bytes are written.
+const FOREIGN_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 
 /// The instructions, as parts.
-pub(super) fn system(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
+pub(super) fn system(messages: Vec<Message>, model: &str) -> Result<Vec<Value>, Unusable> {
     let parts = messages.into_iter().flat_map(|message| message.content);
-    parts
-        .filter_map(|part| converted(part).transpose())
-        .collect()
+    said(parts.collect(), model)
 }
 
 /// The turns. Messages of one side that follow each other are one turn.
@@ -32,33 +30,43 @@ pub(super) fn conversation(messages: Vec<Message>, model: &str) -> Result<Vec<Va
         }
         let (side, parts) = match message.role {
             Role::Assistant => ("model", answer(message, model)?),
-            Role::Tool => ("user", vec![result(message, &names)?]),
-            Role::User | Role::System => ("user", said(message.content)?),
+            Role::Tool => ("user", vec![result(message, &names, model)?]),
+            Role::User | Role::System => ("user", said(message.content, model)?),
         };
         match turns.last_mut() {
+            // A turn without content is refused.
+            _ if parts.is_empty() => {}
             Some((last, content)) if *last == side => content.extend(parts),
             _ => turns.push((side, parts)),
         }
     }
     Ok(turns
         .into_iter()
-        .filter(|(_, parts)| !parts.is_empty())
         .map(|(side, parts)| json!({ "role": side, "parts": parts }))
         .collect())
 }
 
-fn said(content: Vec<Part>) -> Result<Vec<Value>, Unusable> {
+fn said(content: Vec<Part>, model: &str) -> Result<Vec<Value>, Unusable> {
     let parts = content.into_iter();
     parts
-        .filter_map(|part| converted(part).transpose())
+        .filter_map(|part| converted(part, model).transpose())
         .collect()
+}
+
+/// The resolution that a level of detail of OpenAI's means.
+pub(super) fn resolution(detail: &str) -> Option<&'static str> {
+    match detail {
+        "low" => Some("MEDIA_RESOLUTION_LOW"),
+        "high" => Some("MEDIA_RESOLUTION_HIGH"),
+        _ => None,
+    }
 }
 
 fn answer(message: Message, model: &str) -> Result<Vec<Value>, Unusable> {
     let content = message.content.into_iter();
     // Thoughts of earlier turns are not sent back: their signatures stand with the calls.
     let content = content.filter(|part| !matches!(part.kind, PartKind::Thinking(_)));
-    let mut parts = said(content.collect())?;
+    let mut parts = said(content.collect(), model)?;
     for (place, call) in message.tool_calls.iter().enumerate() {
         let mut part = json!({
             "functionCall": {
@@ -83,7 +91,11 @@ fn signature(call: &ToolCall) -> Option<Value> {
     fields.get("thought_signature").cloned()
 }
 
-fn result(message: Message, names: &HashMap<String, String>) -> Result<Value, Unusable> {
+fn result(
+    message: Message,
+    names: &HashMap<String, String>,
+    model: &str,
+) -> Result<Value, Unusable> {
     let id = message.tool_call_id.unwrap_or_default();
     let name = names.get(&id).cloned().or(message.name);
     let mut texts = Vec::new();
@@ -91,7 +103,7 @@ fn result(message: Message, names: &HashMap<String, String>) -> Result<Value, Un
     for part in message.content {
         match part.kind {
             PartKind::Text(text) => texts.push(text),
-            _ => media.extend(converted(part)?),
+            _ => media.extend(converted(part, model)?),
         }
     }
     let text = texts.concat();
@@ -107,11 +119,18 @@ fn result(message: Message, names: &HashMap<String, String>) -> Result<Value, Un
 }
 
 /// A part; none for what says nothing.
-fn converted(part: Part) -> Result<Option<Value>, Unusable> {
+fn converted(part: Part, model: &str) -> Result<Option<Value>, Unusable> {
     let mut converted = match part.kind {
         PartKind::Text(text) if text.is_empty() => return Ok(None),
         PartKind::Text(text) | PartKind::Refusal(text) => json!({ "text": text }),
-        PartKind::Image { source, .. } => bytes(source, None, "image/jpeg"),
+        PartKind::Image { source, detail } => {
+            let mut image = bytes(source, None, "image/jpeg");
+            let level = detail.as_deref().and_then(resolution);
+            if let Some(level) = level.filter(|_| model::has_resolutions(model)) {
+                image["mediaResolution"] = json!({ "level": level });
+            }
+            image
+        }
         PartKind::Audio { source, .. } => bytes(source, None, "audio/wav"),
         PartKind::File { source, format, .. } => bytes(source, format, "application/pdf"),
         PartKind::Thinking(_) => return Ok(None),

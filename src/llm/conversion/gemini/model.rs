@@ -17,6 +17,11 @@ fn has_levels(model: &str) -> bool {
     generation(model).is_none_or(|version| version >= (3, 0))
 }
 
+/// Whether each picture has a resolution of its own; before, a request has one for all.
+pub(super) fn has_resolutions(model: &str) -> bool {
+    has_levels(model)
+}
+
 /// Whether a call that goes back without its signature is refused.
 pub(super) fn needs_signatures(model: &str) -> bool {
     generation(model).is_some_and(|version| version >= (3, 0))

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::contents;
 use super::model;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
+use crate::llm::types::content::PartKind;
 use crate::llm::types::fields::Unusable;
 
 /// Parameters that go into `generationConfig` by another name.
@@ -25,7 +26,8 @@ const SPELLED: [(&str, &str); 2] = [
 pub(super) fn convert(request: &mut ChatRequest) -> Result<Map<String, Value>, Unusable> {
     request.check_tool_results()?;
     let mut body = Map::new();
-    let system = contents::system(request.take_system())?;
+    let system = contents::system(request.take_system(), &request.model)?;
+    let resolution = resolution(request);
     let messages = std::mem::take(&mut request.messages);
     let turns = contents::conversation(messages, &request.model)?;
     body.insert("contents".to_owned(), Value::Array(turns));
@@ -45,7 +47,10 @@ pub(super) fn convert(request: &mut ChatRequest) -> Result<Map<String, Value>, U
             .parameters
             .put("parallel_tool_calls", Value::Bool(false));
     }
-    let config = generation_config(request)?;
+    let mut config = generation_config(request)?;
+    if let Some(resolution) = resolution {
+        config.insert("mediaResolution".to_owned(), Value::from(resolution));
+    }
     if !config.is_empty() {
         body.insert("generationConfig".to_owned(), Value::Object(config));
     }
@@ -55,6 +60,20 @@ pub(super) fn convert(request: &mut ChatRequest) -> Result<Map<String, Value>, U
         }
     }
     Ok(body)
+}
+
+/// The resolution of all pictures, where the model has no other: the highest that is asked for.
+fn resolution(request: &ChatRequest) -> Option<&'static str> {
+    if model::has_resolutions(&request.model) {
+        return None;
+    }
+    let parts = request.messages.iter().flat_map(|message| &message.content);
+    let levels = parts.filter_map(|part| match &part.kind {
+        PartKind::Image { detail, .. } => contents::resolution(detail.as_deref()?),
+        _ => None,
+    });
+    // HIGH is before LOW.
+    levels.min()
 }
 
 fn generation_config(request: &mut ChatRequest) -> Result<Map<String, Value>, Unusable> {

@@ -2,11 +2,17 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `fetch` | what a request names by URL and its protocol carries as bytes |
+//! | `reach` | which addresses may be asked for that |
+//! | `media` | what the bytes are |
 //! | `pool` | the connections |
 //! | `prepare` | a request as its provider gets it, and its answer as a chat completion |
 
+pub mod fetch;
+mod media;
 mod pool;
 mod prepare;
+mod reach;
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +31,11 @@ use super::passage::Passage;
 use super::provider::Endpoint;
 use super::provider::authorize::Outgoing;
 use super::retry;
+use fetch::Fetcher;
 use pool::Pools;
 pub use pool::Trust;
 use prepare::Prepared;
+pub use reach::Reach;
 
 /// How long an answer may take when the caller does not say, as in the `openai` package.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -149,6 +157,7 @@ pub struct StreamedAnswer {
 #[derive(Debug, Default)]
 pub struct ChatClient {
     pools: Pools,
+    fetcher: Fetcher,
 }
 
 struct Failed {
@@ -166,6 +175,14 @@ impl From<Error> for Failed {
 }
 
 impl ChatClient {
+    /// One that fetches what requests name by URL from other addresses than the public ones too.
+    pub fn with_reach(reach: Reach) -> Self {
+        Self {
+            pools: Pools::default(),
+            fetcher: Fetcher::new(reach),
+        }
+    }
+
     /// Asks for a whole answer.
     pub async fn complete(&self, request: &ChatRequest) -> Result<Answer, Error> {
         let site = FailureSite::new(&request.model, &request.endpoint);
@@ -175,7 +192,7 @@ impl ChatClient {
     /// As [`Self::complete`].
     pub async fn answer(&self, call: &Call<'_>) -> Result<Answer, Error> {
         let pool = self.pools.of(call)?;
-        let prepared = Prepared::new(call, false)?;
+        let prepared = Prepared::new(call, &self.fetcher, false).await?;
         let started = Instant::now();
         let mut retries = 0;
         let (body, headers) = loop {
@@ -199,7 +216,7 @@ impl ChatClient {
         let site = FailureSite::new(&request.model, &request.endpoint);
         let call = request.call(&site);
         let pool = self.pools.of(&call)?;
-        let prepared = Prepared::new(&call, true)?;
+        let prepared = Prepared::new(&call, &self.fetcher, true).await?;
         let started = Instant::now();
         let mut retries = 0;
         let (response, headers) = loop {
@@ -220,7 +237,7 @@ impl ChatClient {
     /// repeated.
     pub async fn pass(&self, call: &Call<'_>) -> Result<(Passage, AnswerContext), Error> {
         let pool = self.pools.of(call)?;
-        let prepared = Prepared::new(call, true)?;
+        let prepared = Prepared::new(call, &self.fetcher, true).await?;
         let started = Instant::now();
         let begun = async {
             let (response, headers) = open(&pool, call, &prepared).await?;

@@ -33,6 +33,8 @@ mod llm_conversion;
 #[cfg(test)]
 mod llm_endpoint;
 #[cfg(test)]
+mod llm_fetch;
+#[cfg(test)]
 mod llm_passage;
 #[cfg(test)]
 mod llm_router;

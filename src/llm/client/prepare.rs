@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Call;
+use super::fetch::Fetcher;
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
@@ -29,7 +30,11 @@ pub(super) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     /// Prepares a call. `streams` says what is asked for: the body may not.
-    pub(super) fn new(call: &Call<'a>, streams: bool) -> Result<Self, Error> {
+    pub(super) async fn new(
+        call: &Call<'a>,
+        fetcher: &Fetcher,
+        streams: bool,
+    ) -> Result<Self, Error> {
         let provider = call.model.provider;
         let url = call.endpoint.url_of(streams);
         let conversion = call.endpoint.wire.conversion();
@@ -53,6 +58,10 @@ impl<'a> Prepared<'a> {
         let mut request = ChatRequest::read(body).map_err(|fault| placed(fault.into(), call))?;
         request.stream = streams;
         request.model.clone_from(&call.model.name);
+        fetcher
+            .fill(&mut request, conversion, call.limits.answer)
+            .await
+            .map_err(|fault| placed(fault.into(), call))?;
         let mut notes = Notes::new(&request, now(), format!("chatcmpl-{:016x}", random_bits()));
         let mut body = conversion
             .request(&mut request, &mut notes)

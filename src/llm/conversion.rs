@@ -16,6 +16,7 @@ use super::types::content::Part;
 use super::types::fields::Unusable;
 
 pub mod anthropic;
+pub mod cohere;
 pub mod finish;
 pub mod parameters;
 

@@ -1,6 +1,6 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic};
+use super::conversion::{Conversion, anthropic, cohere};
 use super::framing::Framing;
 
 /// A protocol.
@@ -12,6 +12,8 @@ pub enum Wire {
     Chat,
     /// Anthropic's messages.
     Anthropic,
+    /// Cohere's chat, the second version.
+    Cohere,
 }
 
 impl Wire {
@@ -20,13 +22,14 @@ impl Wire {
         match self {
             Self::Chat => None,
             Self::Anthropic => Some(&anthropic::Messages),
+            Self::Cohere => Some(&cohere::Chat),
         }
     }
 
     /// How its streams are framed.
     pub fn framing(self) -> Framing {
         match self {
-            Self::Chat | Self::Anthropic => Framing::Events,
+            Self::Chat | Self::Anthropic | Self::Cohere => Framing::Events,
         }
     }
 }

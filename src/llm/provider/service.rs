@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, openai};
+use super::{Provider, anthropic, cohere, openai};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -25,6 +25,8 @@ pub enum Kind {
     Openai,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Cohere's chat.
+    Cohere,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
+            Self::Cohere => &cohere::Cohere,
         }
     }
 }

@@ -112,6 +112,11 @@ impl Fields {
             .filter(|value| !value.is_null())
     }
 
+    /// Puts a member back that cannot be carried after all, for whoever settles what is left.
+    pub fn put(&mut self, name: &str, value: Value) {
+        self.members.insert(name.to_owned(), value);
+    }
+
     /// Takes a text.
     pub fn text(&mut self, name: &str) -> Result<Option<String>, Unusable> {
         match self.take(name) {

@@ -18,6 +18,7 @@ use super::types::fields::Unusable;
 pub mod anthropic;
 pub mod cohere;
 pub mod finish;
+pub mod ollama;
 pub mod parameters;
 
 /// What the conversion of an answer has to know of its request.

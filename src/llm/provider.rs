@@ -17,6 +17,7 @@ pub mod authorize;
 pub mod cohere;
 pub mod endpoint;
 pub mod error_body;
+pub mod ollama;
 pub mod openai;
 pub mod service;
 mod table;

@@ -1,6 +1,6 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic, cohere};
+use super::conversion::{Conversion, anthropic, cohere, ollama};
 use super::framing::Framing;
 
 /// A protocol.
@@ -14,6 +14,8 @@ pub enum Wire {
     Anthropic,
     /// Cohere's chat, the second version.
     Cohere,
+    /// Ollama's chat.
+    Ollama,
 }
 
 impl Wire {
@@ -23,6 +25,7 @@ impl Wire {
             Self::Chat => None,
             Self::Anthropic => Some(&anthropic::Messages),
             Self::Cohere => Some(&cohere::Chat),
+            Self::Ollama => Some(&ollama::Chat),
         }
     }
 
@@ -30,6 +33,7 @@ impl Wire {
     pub fn framing(self) -> Framing {
         match self {
             Self::Chat | Self::Anthropic | Self::Cohere => Framing::Events,
+            Self::Ollama => Framing::Lines,
         }
     }
 }

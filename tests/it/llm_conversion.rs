@@ -3,4 +3,5 @@
 
 mod anthropic;
 mod cohere;
+mod ollama;
 pub(crate) mod play;

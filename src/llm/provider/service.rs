@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, cohere, openai};
+use super::{Provider, anthropic, cohere, ollama, openai};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -27,6 +27,8 @@ pub enum Kind {
     Anthropic,
     /// Cohere's chat.
     Cohere,
+    /// Ollama's own API.
+    Ollama,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Cohere => &cohere::Cohere,
+            Self::Ollama => &ollama::Ollama,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::types::fields::Unusable;
 pub mod anthropic;
 pub mod cohere;
 pub mod finish;
+pub mod mistral;
 pub mod ollama;
 pub mod parameters;
 

@@ -1,6 +1,6 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic, cohere, ollama};
+use super::conversion::{Conversion, anthropic, cohere, mistral, ollama};
 use super::framing::Framing;
 
 /// A protocol.
@@ -14,6 +14,8 @@ pub enum Wire {
     Anthropic,
     /// Cohere's chat, the second version.
     Cohere,
+    /// Mistral's chat completions.
+    Mistral,
     /// Ollama's chat.
     Ollama,
 }
@@ -25,6 +27,7 @@ impl Wire {
             Self::Chat => None,
             Self::Anthropic => Some(&anthropic::Messages),
             Self::Cohere => Some(&cohere::Chat),
+            Self::Mistral => Some(&mistral::Chat),
             Self::Ollama => Some(&ollama::Chat),
         }
     }
@@ -32,7 +35,7 @@ impl Wire {
     /// How its streams are framed.
     pub fn framing(self) -> Framing {
         match self {
-            Self::Chat | Self::Anthropic | Self::Cohere => Framing::Events,
+            Self::Chat | Self::Anthropic | Self::Cohere | Self::Mistral => Framing::Events,
             Self::Ollama => Framing::Lines,
         }
     }

@@ -3,5 +3,6 @@
 
 mod anthropic;
 mod cohere;
+mod mistral;
 mod ollama;
 pub(crate) mod play;

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, cohere, ollama, openai};
+use super::{Provider, anthropic, cloudflare, cohere, mistral, ollama, openai};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -27,6 +27,10 @@ pub enum Kind {
     Anthropic,
     /// Cohere's chat.
     Cohere,
+    /// Mistral's API.
+    Mistral,
+    /// Cloudflare's Workers AI.
+    Cloudflare,
     /// Ollama's own API.
     Ollama,
 }
@@ -38,6 +42,8 @@ impl Kind {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Cohere => &cohere::Cohere,
+            Self::Mistral => &mistral::Mistral,
+            Self::Cloudflare => &cloudflare::Cloudflare,
             Self::Ollama => &ollama::Ollama,
         }
     }
@@ -45,7 +51,7 @@ impl Kind {
 
 /// What only some providers know, by LiteLLM's names: taken out of the arguments of a call, and out of
 /// `litellm_params`, for [`Settings::options`].
-pub const OPTIONS: &[&str] = &["api_version"];
+pub const OPTIONS: &[&str] = &["api_version", "account_id"];
 
 /// How a request says who sends it.
 #[derive(Debug, Clone)]

@@ -5,10 +5,12 @@
 //! | `fetch` | what a request names by URL and its protocol carries as bytes |
 //! | `reach` | which addresses may be asked for that |
 //! | `media` | what the bytes are |
+//! | `follow` | answers that only say where the real one is |
 //! | `pool` | the connections |
 //! | `prepare` | a request as its provider gets it, and its answer as a chat completion |
 
 pub mod fetch;
+mod follow;
 mod media;
 mod pool;
 mod prepare;
@@ -198,6 +200,7 @@ impl ChatClient {
         let (body, headers) = loop {
             let whole = async {
                 let response = send(&pool, call, &prepared).await?;
+                let response = follow::to_the_end(&pool, call, &prepared, response).await?;
                 read_answer(response, call.site, &prepared).await
             };
             match within(call.limits.answer, call.site, whole).await {
@@ -260,6 +263,7 @@ async fn open(
     prepared: &Prepared<'_>,
 ) -> Result<(reqwest::Response, HeaderMap), Failed> {
     let response = send(pool, call, prepared).await?;
+    let response = follow::to_the_end(pool, call, prepared, response).await?;
     let mut response = check_is_stream(response, call.site, prepared).await?;
     let headers = std::mem::take(response.headers_mut());
     Ok((response, headers))
@@ -344,8 +348,18 @@ async fn send(
             .map_err(|error| site.placed(error))?;
     }
     let mut message = reqwest::Request::new(Method::POST, prepared.url.clone());
+    prepared.ask_at_once(&mut headers);
     *message.headers_mut() = headers;
     *message.body_mut() = Some(prepared.body.clone().into());
+    execute(pool, message, site).await
+}
+
+/// Sends a message, and makes an error of an answer that says that it failed.
+async fn execute(
+    pool: &reqwest::Client,
+    message: reqwest::Request,
+    site: &FailureSite,
+) -> Result<reqwest::Response, Failed> {
     let response = pool
         .execute(message)
         .await

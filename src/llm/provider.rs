@@ -21,6 +21,7 @@ pub mod error_body;
 pub mod mistral;
 pub mod ollama;
 pub mod openai;
+pub mod replicate;
 pub mod service;
 mod table;
 

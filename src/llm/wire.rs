@@ -1,6 +1,6 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic, cohere, mistral, ollama};
+use super::conversion::{Conversion, anthropic, cohere, mistral, ollama, replicate};
 use super::framing::Framing;
 
 /// A protocol.
@@ -18,6 +18,8 @@ pub enum Wire {
     Mistral,
     /// Ollama's chat.
     Ollama,
+    /// Replicate's predictions.
+    Replicate,
 }
 
 impl Wire {
@@ -29,6 +31,7 @@ impl Wire {
             Self::Cohere => Some(&cohere::Chat),
             Self::Mistral => Some(&mistral::Chat),
             Self::Ollama => Some(&ollama::Chat),
+            Self::Replicate => Some(&replicate::Predictions),
         }
     }
 
@@ -37,6 +40,7 @@ impl Wire {
         match self {
             Self::Chat | Self::Anthropic | Self::Cohere | Self::Mistral => Framing::Events,
             Self::Ollama => Framing::Lines,
+            Self::Replicate => Framing::NamedEvents,
         }
     }
 }

@@ -6,3 +6,4 @@ mod cohere;
 mod mistral;
 mod ollama;
 pub(crate) mod play;
+mod replicate;

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, cloudflare, cohere, mistral, ollama, openai};
+use super::{Provider, anthropic, cloudflare, cohere, mistral, ollama, openai, replicate};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -33,6 +33,8 @@ pub enum Kind {
     Cloudflare,
     /// Ollama's own API.
     Ollama,
+    /// Replicate's predictions.
+    Replicate,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Mistral => &mistral::Mistral,
             Self::Cloudflare => &cloudflare::Cloudflare,
             Self::Ollama => &ollama::Ollama,
+            Self::Replicate => &replicate::Replicate,
         }
     }
 }

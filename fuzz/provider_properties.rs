@@ -72,7 +72,8 @@ fn chunks<'a>(wire: Wire, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Bytes>
     let is_whole = translator.end(&mut found);
     for chunk in &found {
         let read: serde_json::Value = serde_json::from_slice(chunk).expect("a chunk is JSON");
-        assert!(read["choices"].is_array());
+        // Those that speak OpenAI's protocol are passed on whatever is in them.
+        assert!(read.is_object());
     }
     (found, is_whole)
 }

@@ -2,11 +2,19 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `fetch` | what a request names by URL and its protocol carries as bytes |
+//! | `reach` | which addresses may be asked for that |
+//! | `media` | what the bytes are |
+//! | `follow` | answers that only say where the real one is |
 //! | `pool` | the connections |
 //! | `prepare` | a request as its provider gets it, and its answer as a chat completion |
 
+pub mod fetch;
+mod follow;
+mod media;
 mod pool;
 mod prepare;
+mod reach;
 
 use std::time::{Duration, Instant};
 
@@ -25,9 +33,11 @@ use super::passage::Passage;
 use super::provider::Endpoint;
 use super::provider::authorize::Outgoing;
 use super::retry;
+use fetch::Fetcher;
 use pool::Pools;
 pub use pool::Trust;
 use prepare::Prepared;
+pub use reach::Reach;
 
 /// How long an answer may take when the caller does not say, as in the `openai` package.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -149,6 +159,7 @@ pub struct StreamedAnswer {
 #[derive(Debug, Default)]
 pub struct ChatClient {
     pools: Pools,
+    fetcher: Fetcher,
 }
 
 struct Failed {
@@ -166,6 +177,14 @@ impl From<Error> for Failed {
 }
 
 impl ChatClient {
+    /// One that fetches what requests name by URL from other addresses than the public ones too.
+    pub fn with_reach(reach: Reach) -> Self {
+        Self {
+            pools: Pools::default(),
+            fetcher: Fetcher::new(reach),
+        }
+    }
+
     /// Asks for a whole answer.
     pub async fn complete(&self, request: &ChatRequest) -> Result<Answer, Error> {
         let site = FailureSite::new(&request.model, &request.endpoint);
@@ -175,12 +194,13 @@ impl ChatClient {
     /// As [`Self::complete`].
     pub async fn answer(&self, call: &Call<'_>) -> Result<Answer, Error> {
         let pool = self.pools.of(call)?;
-        let prepared = Prepared::new(call, false)?;
+        let prepared = Prepared::new(call, &self.fetcher, false).await?;
         let started = Instant::now();
         let mut retries = 0;
         let (body, headers) = loop {
             let whole = async {
                 let response = send(&pool, call, &prepared).await?;
+                let response = follow::to_the_end(&pool, call, &prepared, response).await?;
                 read_answer(response, call.site, &prepared).await
             };
             match within(call.limits.answer, call.site, whole).await {
@@ -199,7 +219,7 @@ impl ChatClient {
         let site = FailureSite::new(&request.model, &request.endpoint);
         let call = request.call(&site);
         let pool = self.pools.of(&call)?;
-        let prepared = Prepared::new(&call, true)?;
+        let prepared = Prepared::new(&call, &self.fetcher, true).await?;
         let started = Instant::now();
         let mut retries = 0;
         let (response, headers) = loop {
@@ -220,7 +240,7 @@ impl ChatClient {
     /// repeated.
     pub async fn pass(&self, call: &Call<'_>) -> Result<(Passage, AnswerContext), Error> {
         let pool = self.pools.of(call)?;
-        let prepared = Prepared::new(call, true)?;
+        let prepared = Prepared::new(call, &self.fetcher, true).await?;
         let started = Instant::now();
         let begun = async {
             let (response, headers) = open(&pool, call, &prepared).await?;
@@ -243,6 +263,7 @@ async fn open(
     prepared: &Prepared<'_>,
 ) -> Result<(reqwest::Response, HeaderMap), Failed> {
     let response = send(pool, call, prepared).await?;
+    let response = follow::to_the_end(pool, call, prepared, response).await?;
     let mut response = check_is_stream(response, call.site, prepared).await?;
     let headers = std::mem::take(response.headers_mut());
     Ok((response, headers))
@@ -327,8 +348,18 @@ async fn send(
             .map_err(|error| site.placed(error))?;
     }
     let mut message = reqwest::Request::new(Method::POST, prepared.url.clone());
+    prepared.ask_at_once(&mut headers);
     *message.headers_mut() = headers;
     *message.body_mut() = Some(prepared.body.clone().into());
+    execute(pool, message, site).await
+}
+
+/// Sends a message, and makes an error of an answer that says that it failed.
+async fn execute(
+    pool: &reqwest::Client,
+    message: reqwest::Request,
+    site: &FailureSite,
+) -> Result<reqwest::Response, Failed> {
     let response = pool
         .execute(message)
         .await

@@ -16,9 +16,13 @@ use super::types::content::Part;
 use super::types::fields::Unusable;
 
 pub mod anthropic;
+pub mod cohere;
 pub mod finish;
 pub mod gemini;
+pub mod mistral;
+pub mod ollama;
 pub mod parameters;
+pub mod replicate;
 
 /// What the conversion of an answer has to know of its request.
 #[derive(Debug, Clone, Default)]
@@ -97,6 +101,30 @@ pub trait Conversion: Debug + Sync {
     fn needs_bytes(&self, _part: &Part) -> bool {
         false
     }
+
+    /// How an answer is followed up that is not the real one yet. None where the first always is.
+    fn follow_up(&self) -> Option<FollowUp> {
+        None
+    }
+}
+
+/// How an answer is followed up that only says where the real one will be.
+#[derive(Debug, Clone, Copy)]
+pub struct FollowUp {
+    /// A header that asks for the real answer at once, where it is there soon; not for streams.
+    pub at_once: (&'static str, &'static str),
+    /// What is asked next after an answer with this body, for a stream or for a whole answer. None
+    /// where it is the real one.
+    pub next: fn(body: &[u8], streams: bool) -> Option<Next>,
+}
+
+/// What is asked after an answer that is not the real one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// The same question again, at this URL, after a while.
+    Again(String),
+    /// The stream at this URL.
+    Stream(String),
 }
 
 /// Turns the events of one stream into chunks.

@@ -12,6 +12,8 @@ pub enum Framing {
     /// Server-sent events.
     #[default]
     Events,
+    /// Server-sent events whose data is text and whose names say what it is.
+    NamedEvents,
     /// A JSON object on each line.
     Lines,
 }
@@ -30,6 +32,7 @@ impl Framer {
     pub fn new(framing: Framing) -> Self {
         match framing {
             Framing::Events => Self::Events(EventParser::default()),
+            Framing::NamedEvents => Self::Events(EventParser::named()),
             Framing::Lines => Self::Lines(BytesMut::new()),
         }
     }

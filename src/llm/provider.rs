@@ -14,10 +14,15 @@ use std::sync::LazyLock;
 
 pub mod anthropic;
 pub mod authorize;
+pub mod cloudflare;
+pub mod cohere;
 pub mod endpoint;
 pub mod error_body;
 pub mod gemini;
+pub mod mistral;
+pub mod ollama;
 pub mod openai;
+pub mod replicate;
 pub mod service;
 mod table;
 

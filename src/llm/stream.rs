@@ -29,6 +29,8 @@ pub struct EventParser {
     line: BytesMut,
     data: Data,
     is_error: bool,
+    /// The name of the event that comes, where names are part of what it says.
+    name: Option<Bytes>,
     after_carriage_return: bool,
     at_start: bool,
     /// Between two events.
@@ -78,11 +80,21 @@ impl EventParser {
             line: BytesMut::new(),
             data: Data::None,
             is_error: false,
+            name: None,
             after_carriage_return: false,
             at_start: true,
             is_between: true,
             settled: 0,
             limit,
+        }
+    }
+
+    /// A parser for streams whose data is text, and whose events say by their names what it is. Each
+    /// event comes as `{"event": name, "data": text}`, errors too.
+    pub fn named() -> Self {
+        Self {
+            name: Some(Bytes::new()),
+            ..Self::default()
         }
     }
 
@@ -158,7 +170,10 @@ impl EventParser {
             let data = std::mem::replace(&mut self.data, Data::None);
             self.data = data.push(value);
         } else if let Some(value) = field(&line, b"event") {
-            self.is_error = value.as_ref() == b"error";
+            match &mut self.name {
+                Some(name) => *name = value,
+                None => self.is_error = value.as_ref() == b"error",
+            }
         }
     }
 
@@ -169,6 +184,18 @@ impl EventParser {
             Data::One(text) => text,
             Data::Joined(text) => text.freeze(),
         };
+        if let Some(name) = &mut self.name {
+            let name = std::mem::take(name);
+            let said = serde_json::json!({
+                "event": String::from_utf8_lossy(&name),
+                "data": String::from_utf8_lossy(&data),
+            });
+            events.push(Event {
+                data: said.to_string().into(),
+                is_error,
+            });
+            return;
+        }
         if !data.is_empty() {
             events.push(Event { data, is_error });
         }

@@ -1,6 +1,6 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic, gemini};
+use super::conversion::{Conversion, anthropic, cohere, gemini, mistral, ollama, replicate};
 use super::framing::Framing;
 
 /// A protocol.
@@ -14,11 +14,27 @@ pub enum Wire {
     Anthropic,
     /// Gemini's generateContent.
     Gemini,
+    /// Cohere's chat, the second version.
+    Cohere,
+    /// Mistral's chat completions.
+    Mistral,
+    /// Ollama's chat.
+    Ollama,
+    /// Replicate's predictions.
+    Replicate,
 }
 
 impl Wire {
     /// Every protocol.
-    pub const ALL: &[Self] = &[Self::Chat, Self::Anthropic, Self::Gemini];
+    pub const ALL: &[Self] = &[
+        Self::Chat,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Cohere,
+        Self::Mistral,
+        Self::Ollama,
+        Self::Replicate,
+    ];
 
     /// What turns chat completions into it and back; none where it is the same.
     pub fn conversion(self) -> Option<&'static dyn Conversion> {
@@ -26,13 +42,21 @@ impl Wire {
             Self::Chat => None,
             Self::Anthropic => Some(&anthropic::Messages),
             Self::Gemini => Some(&gemini::GenerateContent),
+            Self::Cohere => Some(&cohere::Chat),
+            Self::Mistral => Some(&mistral::Chat),
+            Self::Ollama => Some(&ollama::Chat),
+            Self::Replicate => Some(&replicate::Predictions),
         }
     }
 
     /// How its streams are framed.
     pub fn framing(self) -> Framing {
         match self {
-            Self::Chat | Self::Anthropic | Self::Gemini => Framing::Events,
+            Self::Chat | Self::Anthropic | Self::Gemini | Self::Cohere | Self::Mistral => {
+                Framing::Events
+            }
+            Self::Ollama => Framing::Lines,
+            Self::Replicate => Framing::NamedEvents,
         }
     }
 }

@@ -2,4 +2,8 @@
 //! streams. `wire` plays a call without a network.
 
 mod anthropic;
+mod cohere;
+mod mistral;
+mod ollama;
 pub(crate) mod play;
+mod replicate;

@@ -40,9 +40,19 @@ impl Endpoint {
     /// Each request gets the next reply.
     pub(crate) async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen(listener, move |_| replies)
+    }
+
+    /// As [`Self::start`], for replies that name the endpoint itself.
+    pub(crate) async fn start_with(replies: impl FnOnce(&str) -> Vec<Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listen(listener, replies)
+    }
+
+    fn listen(listener: TcpListener, replies: impl FnOnce(&str) -> Vec<Reply>) -> Self {
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Seen::default());
-        let replies = Arc::new(Mutex::new(VecDeque::from(replies)));
+        let replies = Arc::new(Mutex::new(VecDeque::from(replies(&origin))));
         let shared = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {

@@ -19,6 +19,9 @@ const MODELS: &[&str] = &[
     "anthropic/claude-opus-5",
     "gemini/gemini-2.5-flash",
     "gemini/gemini-3-pro-preview",
+    "cohere_chat/command-a-03-2025",
+    "mistral/mistral-large-latest",
+    "ollama_chat/llama3.2",
 ];
 
 fn folder() -> PathBuf {

@@ -35,6 +35,8 @@ mod llm_conversion;
 #[cfg(test)]
 mod llm_endpoint;
 #[cfg(test)]
+mod llm_fetch;
+#[cfg(test)]
 mod llm_golden;
 #[cfg(test)]
 mod llm_passage;

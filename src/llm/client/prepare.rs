@@ -4,14 +4,16 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::Call;
+use super::fetch::Fetcher;
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
-use crate::llm::conversion::{Conversion, Notes, parameters};
+use crate::llm::conversion::{Conversion, FollowUp, Notes, parameters};
 use crate::llm::judge::Translation;
 use crate::llm::retry::random_bits;
 use crate::llm::types::chat::ChatRequest;
@@ -25,11 +27,17 @@ pub(super) struct Prepared<'a> {
     /// Its body.
     pub(super) body: Bytes,
     conversion: Option<(&'static dyn Conversion, Notes)>,
+    /// Whether a stream is asked for.
+    pub(super) streams: bool,
 }
 
 impl<'a> Prepared<'a> {
     /// Prepares a call. `streams` says what is asked for: the body may not.
-    pub(super) fn new(call: &Call<'a>, streams: bool) -> Result<Self, Error> {
+    pub(super) async fn new(
+        call: &Call<'a>,
+        fetcher: &Fetcher,
+        streams: bool,
+    ) -> Result<Self, Error> {
         let provider = call.model.provider;
         let url = call.endpoint.url_of(streams);
         let conversion = call.endpoint.wire.conversion();
@@ -38,6 +46,7 @@ impl<'a> Prepared<'a> {
                 url,
                 body: call.body.clone(),
                 conversion: None,
+                streams,
             });
         }
         let body = members(&call.body)?;
@@ -48,11 +57,16 @@ impl<'a> Prepared<'a> {
                 url,
                 body: RawJson::from_serialize(&body)?.into_bytes(),
                 conversion: None,
+                streams,
             });
         };
         let mut request = ChatRequest::read(body).map_err(|fault| placed(fault.into(), call))?;
         request.stream = streams;
         request.model.clone_from(&call.model.name);
+        fetcher
+            .fill(&mut request, conversion, call.limits.answer)
+            .await
+            .map_err(|fault| placed(fault.into(), call))?;
         let mut notes = Notes::new(&request, now(), format!("chatcmpl-{:016x}", random_bits()));
         let mut body = conversion
             .request(&mut request, &mut notes)
@@ -64,6 +78,7 @@ impl<'a> Prepared<'a> {
             url,
             body: RawJson::from_serialize(&body)?.into_bytes(),
             conversion: Some((conversion, notes)),
+            streams,
         })
     }
 
@@ -76,6 +91,23 @@ impl<'a> Prepared<'a> {
             return Err(NotAnAnswer::Error);
         }
         Ok(conversion.answer(&body, notes)?.to_bytes())
+    }
+
+    /// How an answer is followed up that is not the real one.
+    pub(super) fn follow_up(&self) -> Option<FollowUp> {
+        self.conversion.as_ref()?.0.follow_up()
+    }
+
+    /// Adds what asks for the real answer at once.
+    pub(super) fn ask_at_once(&self, headers: &mut HeaderMap) {
+        if let Some(follow_up) = self.follow_up()
+            && !self.streams
+        {
+            let (name, value) = follow_up.at_once;
+            headers
+                .entry(name)
+                .or_insert(HeaderValue::from_static(value));
+        }
     }
 
     /// What turns the stream that answers it into chunks.

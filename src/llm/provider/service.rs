@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, gemini, openai};
+use super::{Provider, anthropic, cloudflare, cohere, gemini, mistral, ollama, openai, replicate};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -27,6 +27,16 @@ pub enum Kind {
     Anthropic,
     /// Google AI Studio.
     Gemini,
+    /// Cohere's chat.
+    Cohere,
+    /// Mistral's API.
+    Mistral,
+    /// Cloudflare's Workers AI.
+    Cloudflare,
+    /// Ollama's own API.
+    Ollama,
+    /// Replicate's predictions.
+    Replicate,
 }
 
 impl Kind {
@@ -36,13 +46,18 @@ impl Kind {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Gemini => &gemini::Gemini,
+            Self::Cohere => &cohere::Cohere,
+            Self::Mistral => &mistral::Mistral,
+            Self::Cloudflare => &cloudflare::Cloudflare,
+            Self::Ollama => &ollama::Ollama,
+            Self::Replicate => &replicate::Replicate,
         }
     }
 }
 
 /// What only some providers know, by LiteLLM's names: taken out of the arguments of a call, and out of
 /// `litellm_params`, for [`Settings::options`].
-pub const OPTIONS: &[&str] = &["api_version"];
+pub const OPTIONS: &[&str] = &["api_version", "account_id"];
 
 /// How a request says who sends it.
 #[derive(Debug, Clone)]

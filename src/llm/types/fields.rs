@@ -112,7 +112,7 @@ impl Fields {
             .filter(|value| !value.is_null())
     }
 
-    /// Puts a member back, or a new one in.
+    /// Puts a member back that cannot be carried after all, for whoever settles what is left.
     pub fn put(&mut self, name: &str, value: Value) {
         self.members.insert(name.to_owned(), value);
     }

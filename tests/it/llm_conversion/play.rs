@@ -3,7 +3,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value};
 use toolbridge::error::Error;
 use toolbridge::llm::chat_stream::{ChatStream, StreamSource, Translation};
 use toolbridge::llm::conversion::{Notes, parameters};
@@ -113,6 +116,25 @@ impl Play {
         }
     }
 
+    /// Takes `events` as answers and as a stream, whatever they are; what it gives has to be JSON.
+    pub(crate) fn survives(&self, events: &[Value]) {
+        let conversion = self.endpoint.wire.conversion().unwrap();
+        let notes = self.notes();
+        let mut translator = conversion.stream(&notes);
+        let mut chunks = Vec::new();
+        for event in events {
+            let text = event.to_string();
+            if let Ok(completion) = conversion.answer(text.as_bytes(), &notes) {
+                serde_json::from_slice::<Value>(&completion.to_bytes()).unwrap();
+            }
+            translator.event(text.as_bytes(), &mut chunks).ok();
+        }
+        translator.end(&mut chunks);
+        for chunk in chunks {
+            serde_json::from_slice::<Value>(&chunk).unwrap();
+        }
+    }
+
     /// As [`Self::stream`], whole; and fails where a split at any byte gives anything else.
     pub(crate) async fn split_everywhere(&self, text: &[u8], notes: &Notes) -> Vec<Value> {
         let (whole, error) = self.stream(vec![Bytes::copy_from_slice(text)], notes).await;
@@ -129,6 +151,42 @@ impl Play {
         }
         whole
     }
+}
+
+/// Events of these types, with arbitrary JSON in members of these names.
+pub(crate) fn events(
+    types: &'static [&'static str],
+    names: &'static [&'static str],
+) -> impl Strategy<Value = Vec<Value>> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,6}".prop_map(Value::from),
+        select(types).prop_map(Value::from),
+    ];
+    let value = leaf.prop_recursive(5, 48, 5, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((select(names), inner), 0..5).prop_map(|members| {
+                let members = members.into_iter();
+                Value::Object(
+                    members
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect(),
+                )
+            }),
+        ]
+    });
+    let event = (select(types), vec((select(names), value), 0..6)).prop_map(|(kind, members)| {
+        let mut event = Map::new();
+        event.insert("type".to_owned(), Value::from(kind));
+        let members = members.into_iter();
+        event.extend(members.map(|(name, value)| (name.to_owned(), value)));
+        Value::Object(event)
+    });
+    vec(event, 0..8)
 }
 
 /// The text of all chunks.

@@ -8,15 +8,19 @@
 //! | `service` | what a kind of endpoint has of its own, behind one trait |
 //! | `authorize` | credentials that have to be made or signed for each request |
 //! | `error_body` | what the body of an error says |
+//! | `aws` | regions, credentials and signatures of AWS |
 //! | `openai`, `anthropic`, … | one kind of endpoint each |
 
 use std::sync::LazyLock;
 
 pub mod anthropic;
 pub mod authorize;
+mod aws;
+pub mod bedrock;
 pub mod endpoint;
 pub mod error_body;
 pub mod openai;
+pub mod sagemaker;
 pub mod service;
 mod table;
 

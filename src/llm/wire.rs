@@ -1,6 +1,6 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic};
+use super::conversion::{Conversion, anthropic, bedrock};
 use super::framing::Framing;
 
 /// A protocol.
@@ -12,14 +12,19 @@ pub enum Wire {
     Chat,
     /// Anthropic's messages.
     Anthropic,
+    /// Bedrock's Converse.
+    Converse,
+    /// OpenAI's chat completions, whose streams come in the frames of AWS (SageMaker).
+    ChatInFrames,
 }
 
 impl Wire {
     /// What turns chat completions into it and back; none where it is the same.
     pub fn conversion(self) -> Option<&'static dyn Conversion> {
         match self {
-            Self::Chat => None,
+            Self::Chat | Self::ChatInFrames => None,
             Self::Anthropic => Some(&anthropic::Messages),
+            Self::Converse => Some(&bedrock::Converse),
         }
     }
 
@@ -27,6 +32,8 @@ impl Wire {
     pub fn framing(self) -> Framing {
         match self {
             Self::Chat | Self::Anthropic => Framing::Events,
+            Self::Converse => Framing::AwsEvents,
+            Self::ChatInFrames => Framing::AwsParts,
         }
     }
 }

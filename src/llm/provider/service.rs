@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, openai};
+use super::{Provider, anthropic, bedrock, openai, sagemaker};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -25,6 +25,10 @@ pub enum Kind {
     Openai,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Amazon Bedrock's Converse API.
+    Bedrock,
+    /// Chat endpoints of Amazon SageMaker.
+    Sagemaker,
 }
 
 impl Kind {
@@ -33,13 +37,28 @@ impl Kind {
         match self {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
+            Self::Bedrock => &bedrock::Bedrock,
+            Self::Sagemaker => &sagemaker::SageMaker,
         }
     }
 }
 
 /// What only some providers know, by LiteLLM's names: taken out of the arguments of a call, and out of
 /// `litellm_params`, for [`Settings::options`].
-pub const OPTIONS: &[&str] = &["api_version"];
+pub const OPTIONS: &[&str] = &[
+    "api_version",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_region_name",
+    "aws_session_name",
+    "aws_profile_name",
+    "aws_role_name",
+    "aws_web_identity_token",
+    "aws_sts_endpoint",
+    "aws_external_id",
+    "aws_bedrock_runtime_endpoint",
+];
 
 /// How a request says who sends it.
 #[derive(Debug, Clone)]

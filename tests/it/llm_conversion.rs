@@ -2,4 +2,5 @@
 //! streams. `wire` plays a call without a network.
 
 mod anthropic;
+mod bedrock;
 pub(crate) mod play;

@@ -134,7 +134,9 @@ fn answer_in(
         }) => {
             if model::has_structured_outputs(&request.model) {
                 let mut own = Map::new();
-                let text = Value::Object(schema).to_string();
+                let mut schema = Value::Object(schema);
+                close_objects(&mut schema);
+                let text = schema.to_string();
                 own.insert("schema".to_owned(), Value::from(text));
                 own.insert("name".to_owned(), Value::from(name));
                 if let Some(description) = description {
@@ -154,6 +156,32 @@ fn answer_in(
         reasoning::is_on(additional),
     );
     notes.json_tool = Some(JSON_TOOL.to_owned());
+}
+
+/// The service refuses objects that do not say that they have no other members.
+fn close_objects(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let is_object = match members.get("type") {
+                Some(Value::String(kind)) => kind == "object",
+                Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+                _ => false,
+            };
+            if is_object {
+                members
+                    .entry("additionalProperties")
+                    .or_insert(Value::Bool(false));
+            }
+            for (name, inside) in members {
+                // Values, not schemas.
+                if !["enum", "const", "default", "examples"].contains(&name.as_str()) {
+                    close_objects(inside);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(close_objects),
+        _ => {}
+    }
 }
 
 /// Puts a parameter back, for the one place that refuses what a provider does not take.

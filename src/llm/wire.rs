@@ -14,7 +14,7 @@ pub enum Wire {
     Anthropic,
     /// Bedrock's Converse.
     Converse,
-    /// OpenAI's chat completions, whose streams come in the frames of AWS (SageMaker).
+    /// OpenAI's chat completions, whose streams come in the frames of AWS (`SageMaker`).
     ChatInFrames,
 }
 

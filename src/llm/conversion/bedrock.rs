@@ -1,4 +1,4 @@
-//! Bedrock's Converse and ConverseStream, one API for all of its models:
+//! Bedrock's `Converse` and `ConverseStream`, one API for all of its models:
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>.
 //!
 //! | module | owns |

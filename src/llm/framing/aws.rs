@@ -3,6 +3,7 @@
 
 use aws_smithy_eventstream::frame::read_message_from;
 use aws_smithy_types::event_stream::Message;
+use aws_smithy_types::str_bytes::StrBytes;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
@@ -50,7 +51,7 @@ fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
         .headers()
         .iter()
         .find(|header| header.name().as_str() == name)?;
-    found.value().as_string().ok().map(|text| text.as_str())
+    found.value().as_string().ok().map(StrBytes::as_str)
 }
 
 /// Whether a message is one of those that a stream is made of, and no error.

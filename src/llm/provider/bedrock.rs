@@ -1,6 +1,7 @@
 //! Amazon Bedrock, by its Converse API:
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>.
 
+use http::{HeaderName, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
@@ -37,8 +38,23 @@ const OTHERS: [&str; 5] = [
 #[derive(Debug)]
 pub struct Bedrock;
 
+/// The id that requests go to: that of the model, or what stands behind it (`model_id`), as the ARN of
+/// an inference profile whose name does not say of which family it is.
+fn with_id<T>(asked: &Asked<'_>, use_it: impl FnOnce(model::ModelName<'_>) -> T) -> T {
+    let given = asked.option("model_id");
+    let named = model::parse(&asked.model.name);
+    let Some(given) = &given else {
+        return use_it(named);
+    };
+    let behind = model::parse(given);
+    use_it(model::ModelName {
+        region: named.region.or(behind.region),
+        ..behind
+    })
+}
+
 fn region(asked: &Asked<'_>) -> Result<String, Error> {
-    aws::region(asked, model::parse(&asked.model.name).region)
+    with_id(asked, |name| aws::region(asked, name.region))
 }
 
 impl Service for Bedrock {
@@ -55,24 +71,7 @@ impl Service for Bedrock {
     }
 
     fn url(&self, base: Url, asked: &Asked<'_>, streams: bool) -> Result<Url, Error> {
-        let name = model::parse(&asked.model.name);
-        if let Some(route) = OTHERS.iter().find(|route| name.id.starts_with(**route)) {
-            return Err(asked.refusal(
-                ErrorKind::BadRequest,
-                format!(
-                    "bedrock/{route}… means another API of Bedrock than Converse, which is not \
-                     supported: write \"bedrock/{}\"",
-                    name.id.trim_start_matches(route)
-                ),
-            ));
-        }
-        let id = utf8_percent_encode(name.id, SEGMENT);
-        let verb = if streams {
-            "converse-stream"
-        } else {
-            "converse"
-        };
-        Ok(join(base, &format!("model/{id}/{verb}")))
+        with_id(asked, |name| url(base, name.id, asked, streams))
     }
 
     fn authentication(
@@ -88,4 +87,28 @@ impl Service for Bedrock {
             _ => aws::sign(asked, "bedrock", region(asked)?),
         }
     }
+
+    fn headers(&self, _asked: &Asked<'_>) -> Vec<(HeaderName, String)> {
+        vec![(header::ACCEPT, "*/*".to_owned())]
+    }
+}
+
+fn url(base: Url, id: &str, asked: &Asked<'_>, streams: bool) -> Result<Url, Error> {
+    if let Some(route) = OTHERS.iter().find(|route| id.starts_with(**route)) {
+        return Err(asked.refusal(
+            ErrorKind::BadRequest,
+            format!(
+                "bedrock/{route}… means another API of Bedrock than Converse, which is not supported: \
+                 write \"bedrock/{}\"",
+                id.trim_start_matches(route)
+            ),
+        ));
+    }
+    let id = utf8_percent_encode(id, SEGMENT);
+    let verb = if streams {
+        "converse-stream"
+    } else {
+        "converse"
+    };
+    Ok(join(base, &format!("model/{id}/{verb}")))
 }

@@ -1,6 +1,7 @@
-//! Endpoints of Amazon SageMaker that speak OpenAI's chat completions:
+//! Endpoints of Amazon `SageMaker` that speak OpenAI's chat completions:
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html>.
 
+use http::{HeaderName, header};
 use url::Url;
 
 use super::aws;
@@ -56,5 +57,9 @@ impl Service for SageMaker {
             Some(key) if asked.settings.api_base.is_some() => Ok(Authentication::Bearer(key)),
             _ => aws::sign(asked, "sagemaker", aws::region(asked, None)?),
         }
+    }
+
+    fn headers(&self, _asked: &Asked<'_>) -> Vec<(HeaderName, String)> {
+        vec![(header::ACCEPT, "*/*".to_owned())]
     }
 }

@@ -27,7 +27,7 @@ pub enum Kind {
     Anthropic,
     /// Amazon Bedrock's Converse API.
     Bedrock,
-    /// Chat endpoints of Amazon SageMaker.
+    /// Chat endpoints of Amazon `SageMaker`.
     Sagemaker,
 }
 
@@ -58,6 +58,7 @@ pub const OPTIONS: &[&str] = &[
     "aws_sts_endpoint",
     "aws_external_id",
     "aws_bedrock_runtime_endpoint",
+    "model_id",
 ];
 
 /// How a request says who sends it.

@@ -1,4 +1,4 @@
-//! Bedrock's Converse API, and chat endpoints of SageMaker.
+//! Bedrock's Converse API, and chat endpoints of `SageMaker`.
 
 mod endpoint;
 mod frames;

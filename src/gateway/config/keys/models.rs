@@ -75,6 +75,7 @@ keys! { PARAMS of Params;
     yes "aws_web_identity_token", "text", "", "The token that the role is assumed with, or the path of a file that holds it.";
     yes "aws_sts_endpoint", "text", "AWS's own", "The URL of STS, where roles are assumed.";
     yes "aws_bedrock_runtime_endpoint", "text", "`AWS_BEDROCK_RUNTIME_ENDPOINT`, `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`", "The base URL of Bedrock.";
+    yes "model_id", "text", "", "Bedrock: what requests go to in the place of the model, as the ARN of an inference profile.";
     planned "with its provider": "azure_ad_token" "azure_scope" "azure_username" "azure_password" "tenant_id" "client_id" "client_secret" "vertex_project" "vertex_location" "vertex_credentials" "region_name" "aws_bedrock_project_id" "aws_batch_role_arn" "bedrock_tags" "watsonx_region_name" "gcs_bucket_name" "s3_bucket_name" "s3_encryption_key_id" "thinking" "use_xai_oauth" "merge_reasoning_content_in_choices" "cache_control_injection_points" "use_in_pass_through";
     planned "with the prices of models": "input_cost_per_token" "output_cost_per_token" "input_cost_per_second" "output_cost_per_second" "input_cost_per_pixel" "output_cost_per_pixel" "cache_read_input_token_cost" "cache_creation_input_token_cost" "max_budget" "budget_duration";
     planned "with routing by tags": "tags" "tag_regex";

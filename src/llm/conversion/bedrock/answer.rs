@@ -210,9 +210,10 @@ pub(super) fn usage(mut found: Map<String, Value>) -> Usage {
     let count = |name: &str| found.get(name).and_then(Value::as_u64);
     let read = count("cacheReadInputTokens");
     let written = count("cacheWriteInputTokens");
-    let request = count("inputTokens").unwrap_or_default()
-        + read.unwrap_or_default()
-        + written.unwrap_or_default();
+    let request = [count("inputTokens"), read, written]
+        .into_iter()
+        .flatten()
+        .fold(0, u64::saturating_add);
     let mut usage = Usage::new(request, count("outputTokens").unwrap_or_default());
     if read.is_some() || written.is_some() {
         usage.prompt_tokens_details = Some(PromptTokensDetails {

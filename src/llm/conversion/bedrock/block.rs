@@ -96,7 +96,13 @@ pub(super) fn block(part: Part) -> Result<Vec<Value>, Unusable> {
             source,
             filename,
             format,
-        } => file(source, filename, format, Medium::Document, place)?,
+        } => file(
+            source,
+            filename.as_deref(),
+            format.as_deref(),
+            Medium::Document,
+            place,
+        )?,
         PartKind::Audio { source, format } => {
             let format = format.rsplit('/').next().unwrap_or_default();
             json!({ "audio": { "format": format, "source": location(source, place)? } })
@@ -156,19 +162,18 @@ fn own_block(mut members: Map<String, Value>, place: &str) -> Result<Value, Unus
 /// A picture, a document or a film: what it is decides, not which part it came in.
 fn file(
     source: Source,
-    filename: Option<String>,
-    format: Option<String>,
+    filename: Option<&str>,
+    format: Option<&str>,
     usual: Medium,
     place: &str,
 ) -> Result<Value, Unusable> {
     let kind = format
-        .as_deref()
         .or_else(|| source.media_type())
         .unwrap_or_default()
         .to_ascii_lowercase();
     let path = match &source {
         Source::Url(url) => Some(url.as_str()),
-        _ => filename.as_deref(),
+        _ => filename,
     };
     let ending = path
         .and_then(|path| path.rsplit(['/', '?']).find(|part| part.contains('.')))
@@ -223,7 +228,7 @@ fn file(
     let mut members = Map::new();
     members.insert("format".to_owned(), Value::from(format));
     if medium == Medium::Document {
-        let name = document_name(filename.as_deref(), &source);
+        let name = document_name(filename, &source);
         members.insert("name".to_owned(), Value::from(name));
     }
     members.insert("source".to_owned(), location(source, place)?);

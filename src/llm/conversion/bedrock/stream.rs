@@ -191,7 +191,7 @@ impl Events {
             if let Some(note) = note {
                 self.writer.member("annotations", &Value::Array(vec![note]));
             }
-            self.tell("citation", citation);
+            self.tell("citation", &citation);
         }
         if !delta.rest.is_empty() {
             let block = self.blocks.entry(index).or_insert_with(|| Block::Other {
@@ -255,14 +255,14 @@ impl Events {
             }) => self.writer.arguments(index, "{}"),
             Some(Block::Other { start, deltas }) => {
                 let block = json!({ "start": start, "deltas": deltas });
-                self.tell("content_blocks", Value::Array(vec![block]));
+                self.tell("content_blocks", &Value::Array(vec![block]));
             }
             _ => {}
         }
     }
 
     /// Something that OpenAI has no word for.
-    fn tell(&mut self, name: &str, value: Value) {
+    fn tell(&mut self, name: &str, value: &Value) {
         let fields = json!({ name: value });
         self.writer.member("provider_specific_fields", &fields);
     }
@@ -281,7 +281,7 @@ impl Translator for Events {
         } else if let Some(end) = event.end {
             self.stop_reason = Some(end.reason.unwrap_or_default());
             if let Some(fields) = end.fields.filter(|fields| !fields.is_null()) {
-                self.tell("additionalModelResponseFields", fields);
+                self.tell("additionalModelResponseFields", &fields);
             }
         } else if let Some(mut metadata) = event.metadata {
             if let Some(Value::Object(usage)) = metadata.shift_remove("usage") {

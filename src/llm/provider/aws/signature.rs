@@ -1,4 +1,4 @@
-//! Requests signed with SigV4.
+//! Requests with signatures of the fourth kind (`SigV4`).
 
 use std::time::SystemTime;
 
@@ -35,7 +35,7 @@ impl Signer {
         }
     }
 
-    fn sign(&self, request: Outgoing<'_>, credentials: Credentials) -> Result<(), Error> {
+    fn sign(&self, request: &mut Outgoing<'_>, credentials: Credentials) -> Result<(), Error> {
         let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(
                 ErrorKind::Authentication,
@@ -80,10 +80,10 @@ impl Signer {
 }
 
 impl Authorizer for Signer {
-    fn authorize<'a>(&'a self, request: Outgoing<'a>) -> Authorized<'a> {
+    fn authorize<'a>(&'a self, mut request: Outgoing<'a>) -> Authorized<'a> {
         Box::pin(async move {
             let credentials = self.principal.credentials(self.provider).await?;
-            self.sign(request, credentials)
+            self.sign(&mut request, credentials)
         })
     }
 }

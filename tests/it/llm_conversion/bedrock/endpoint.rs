@@ -70,6 +70,13 @@ fn every_form_of_a_model_has_its_url() {
         found.url.as_str(),
         "https://vpce.example/x/model/amazon.nova-lite-v1%3A0/converse"
     );
+    let arn = "arn:aws:bedrock:eu-north-1:123456789012:application-inference-profile/a1";
+    let behind = json!({"model_id": arn});
+    let found = endpoint("bedrock/anthropic.claude-opus-4-6-v1", behind, &[]).unwrap();
+    assert_eq!(
+        found.url.as_str(),
+        "https://bedrock-runtime.eu-north-1.amazonaws.com/model/arn%3Aaws%3Abedrock%3Aeu-north-1%3A123456789012%3Aapplication-inference-profile%2Fa1/converse"
+    );
     let error = endpoint("bedrock/invoke/x", json!({}), &region).unwrap_err();
     assert!(error.message().contains("bedrock/x"), "{error}");
     let error = endpoint(

@@ -249,7 +249,7 @@ async fn chunks_in_parts_are_put_together_wherever_parts_and_bytes_are_split() {
         assert_eq!(text_of(&sagemaker(pieces).await.0), "Grüße", "{place}");
     }
     let broken = [
-        event("PayloadPart", events[..60].as_bytes()),
+        event("PayloadPart", &events.as_bytes()[..60]),
         exception(
             "ModelStreamError",
             &json!({"Message": "worker died", "ErrorCode": "ModelInvocationTimeExceeded"}),

@@ -85,7 +85,7 @@ pub(super) fn blocks(parts: Vec<Part>) -> Result<Vec<Value>, Unusable> {
 /// A part as a block, with its marker behind it; nothing for what says nothing.
 pub(super) fn block(part: Part) -> Result<Vec<Value>, Unusable> {
     let place = &part.place;
-    let block = match part.kind {
+    let mut block = match part.kind {
         // The service refuses blank texts.
         PartKind::Text(text) | PartKind::Refusal(text) if text.trim().is_empty() => {
             return Ok(Vec::new());
@@ -110,6 +110,13 @@ pub(super) fn block(part: Part) -> Result<Vec<Value>, Unusable> {
         PartKind::Thinking(_) => return Ok(Vec::new()),
         PartKind::Other(members) => own_block(members, place)?,
     };
+    if let Some(document) = block.get_mut("document") {
+        for name in ["context", "citations"] {
+            if let Some(value) = part.rest.get(name) {
+                document[name] = value.clone();
+            }
+        }
+    }
     let mut all = vec![block];
     all.extend(part.cache_control.map(|marker| cache_point(&marker)));
     Ok(all)

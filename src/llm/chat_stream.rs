@@ -259,7 +259,7 @@ impl Reading {
         self.events = events;
         match fed {
             Ok(()) => Flow::More,
-            Err(cause) => Flow::End(Some(self.judge.too_long(cause))),
+            Err(cause) => Flow::End(Some(self.judge.unframed(&cause))),
         }
     }
 

@@ -16,6 +16,8 @@ use super::types::content::Part;
 use super::types::fields::Unusable;
 
 pub mod anthropic;
+pub mod as_is;
+pub mod bedrock;
 pub mod cohere;
 pub mod finish;
 pub mod gemini;

@@ -126,7 +126,8 @@ impl FailureSite {
 
     /// The error that an answer with an error status means.
     pub fn status_error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-        let parsed = ErrorBody::parse(body);
+        let mut parsed = ErrorBody::parse(body);
+        parsed.error_type = parsed.error_type.or_else(|| type_in_header(headers));
         let kind = parsed.kind(Some(status.as_u16()));
         let said = parsed.message.as_ref().map_or_else(
             || {
@@ -191,11 +192,17 @@ impl FailureSite {
 
 /// The provider's id of the request.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    ["x-request-id", "request-id"]
+    ["x-request-id", "request-id", "x-amzn-requestid"]
         .iter()
         .find_map(|name| headers.get(*name))
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned)
+}
+
+/// The type of an error of AWS, which stands in a header: `ThrottlingException:http://…`.
+fn type_in_header(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("x-amzn-errortype")?.to_str().ok()?;
+    value.split(':').next().map(str::to_owned)
 }
 
 /// The beginning of a body, quoted, for a sentence.

@@ -1,9 +1,13 @@
-//! How the events of a stream are told apart: server-sent events, or one JSON object a line. Pure.
+//! How the events of a stream are told apart: server-sent events, one JSON object a line, or the
+//! frames of AWS. Pure.
+
+mod aws;
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 use super::stream::{Event, EventParser, EventTooLong, MAX_EVENT_BYTES};
+use aws::Frames;
 
 /// A way to tell events apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +20,21 @@ pub enum Framing {
     NamedEvents,
     /// A JSON object on each line.
     Lines,
+    /// AWS event stream frames: each is an event `{"<its type>": <its payload>}`.
+    AwsEvents,
+    /// AWS event stream frames whose payloads, one after the other, are server-sent events.
+    AwsParts,
+}
+
+/// Bytes that are no events.
+#[derive(Debug, thiserror::Error)]
+pub enum Unframed {
+    /// An event beyond the bound.
+    #[error(transparent)]
+    TooLong(#[from] EventTooLong),
+    /// A frame whose checksum or lengths do not fit what came.
+    #[error("a frame of the event stream is damaged: {0}")]
+    Damaged(String),
 }
 
 /// Tells them apart: feed it bytes, take events.
@@ -25,6 +44,10 @@ pub enum Framer {
     Events(EventParser),
     /// Lines: the one that is not over.
     Lines(BytesMut),
+    /// Frames of AWS.
+    AwsEvents(Frames),
+    /// Frames of AWS around server-sent events.
+    AwsParts(Frames, EventParser),
 }
 
 impl Framer {
@@ -34,15 +57,34 @@ impl Framer {
             Framing::Events => Self::Events(EventParser::default()),
             Framing::NamedEvents => Self::Events(EventParser::named()),
             Framing::Lines => Self::Lines(BytesMut::new()),
+            Framing::AwsEvents => Self::AwsEvents(Frames::default()),
+            Framing::AwsParts => Self::AwsParts(Frames::default(), EventParser::default()),
         }
     }
 
     /// Takes the next bytes and appends the events that they complete.
-    pub fn feed(&mut self, bytes: &Bytes, events: &mut Vec<Event>) -> Result<(), EventTooLong> {
+    pub fn feed(&mut self, bytes: &Bytes, events: &mut Vec<Event>) -> Result<(), Unframed> {
         match self {
-            Self::Events(parser) => parser.feed(bytes, events),
-            Self::Lines(line) => feed_lines(line, bytes, events),
+            Self::Events(parser) => parser.feed(bytes, events)?,
+            Self::Lines(line) => feed_lines(line, bytes, events)?,
+            Self::AwsEvents(frames) => {
+                frames.feed(bytes);
+                while let Some(message) = frames.next()? {
+                    events.push(aws::event(&message));
+                }
+            }
+            Self::AwsParts(frames, parser) => {
+                frames.feed(bytes);
+                while let Some(message) = frames.next()? {
+                    if aws::is_event(&message) {
+                        parser.feed(message.payload(), events)?;
+                    } else {
+                        events.push(aws::event(&message));
+                    }
+                }
+            }
         }
+        Ok(())
     }
 
     /// The last event, where its end did not come.
@@ -50,6 +92,9 @@ impl Framer {
         match self {
             Self::Events(parser) => parser.finish(),
             Self::Lines(line) => event(line.split().freeze()),
+            // Half a frame says nothing.
+            Self::AwsEvents(_) => None,
+            Self::AwsParts(_, parser) => parser.finish(),
         }
     }
 
@@ -57,7 +102,7 @@ impl Framer {
     pub fn settled(&self) -> usize {
         match self {
             Self::Events(parser) => parser.settled(),
-            Self::Lines(_) => 0,
+            Self::Lines(_) | Self::AwsEvents(_) | Self::AwsParts(..) => 0,
         }
     }
 }

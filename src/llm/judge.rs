@@ -9,8 +9,8 @@ use http::{HeaderMap, StatusCode};
 use super::answer;
 use super::conversion::{Progress, Translator, Unreadable};
 use super::failure::{FailureSite, snippet};
-use super::framing::{Framer, Framing};
-use super::stream::{Event, EventTooLong};
+use super::framing::{Framer, Framing, Unframed};
+use super::stream::Event;
 use crate::error::{Error, ErrorKind};
 
 /// What turns a stream of another protocol into chunks.
@@ -163,7 +163,7 @@ impl Judge {
         }
     }
 
-    pub(super) fn too_long(&self, cause: EventTooLong) -> Error {
+    pub(super) fn unframed(&self, cause: &Unframed) -> Error {
         let message = format!("{}: {cause}", self.source.site.peer());
         self.source
             .error(ErrorKind::ResponseValidation, message, b"")

@@ -146,7 +146,8 @@ impl Passage {
         if let Err(cause) = fed
             && !is_done
         {
-            self.error.get_or_insert_with(|| self.judge.too_long(cause));
+            self.error
+                .get_or_insert_with(|| self.judge.unframed(&cause));
         }
         if is_done {
             self.drain();

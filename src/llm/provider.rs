@@ -8,12 +8,15 @@
 //! | `service` | what a kind of endpoint has of its own, behind one trait |
 //! | `authorize` | credentials that have to be made or signed for each request |
 //! | `error_body` | what the body of an error says |
+//! | `aws` | regions, credentials and signatures of AWS |
 //! | `openai`, `anthropic`, … | one kind of endpoint each |
 
 use std::sync::LazyLock;
 
 pub mod anthropic;
 pub mod authorize;
+mod aws;
+pub mod bedrock;
 pub mod cloudflare;
 pub mod cohere;
 pub mod endpoint;
@@ -23,6 +26,7 @@ pub mod mistral;
 pub mod ollama;
 pub mod openai;
 pub mod replicate;
+pub mod sagemaker;
 pub mod service;
 mod table;
 

@@ -1,6 +1,8 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
-use super::conversion::{Conversion, anthropic, cohere, gemini, mistral, ollama, replicate};
+use super::conversion::{
+    Conversion, anthropic, bedrock, cohere, gemini, mistral, ollama, replicate,
+};
 use super::framing::Framing;
 
 /// A protocol.
@@ -22,6 +24,10 @@ pub enum Wire {
     Ollama,
     /// Replicate's predictions.
     Replicate,
+    /// Bedrock's Converse.
+    Converse,
+    /// OpenAI's chat completions, whose streams come in the frames of AWS (`SageMaker`).
+    ChatInFrames,
 }
 
 impl Wire {
@@ -34,18 +40,21 @@ impl Wire {
         Self::Mistral,
         Self::Ollama,
         Self::Replicate,
+        Self::Converse,
+        Self::ChatInFrames,
     ];
 
     /// What turns chat completions into it and back; none where it is the same.
     pub fn conversion(self) -> Option<&'static dyn Conversion> {
         match self {
-            Self::Chat => None,
+            Self::Chat | Self::ChatInFrames => None,
             Self::Anthropic => Some(&anthropic::Messages),
             Self::Gemini => Some(&gemini::GenerateContent),
             Self::Cohere => Some(&cohere::Chat),
             Self::Mistral => Some(&mistral::Chat),
             Self::Ollama => Some(&ollama::Chat),
             Self::Replicate => Some(&replicate::Predictions),
+            Self::Converse => Some(&bedrock::Converse),
         }
     }
 
@@ -57,6 +66,8 @@ impl Wire {
             }
             Self::Ollama => Framing::Lines,
             Self::Replicate => Framing::NamedEvents,
+            Self::Converse => Framing::AwsEvents,
+            Self::ChatInFrames => Framing::AwsParts,
         }
     }
 }

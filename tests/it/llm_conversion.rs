@@ -2,6 +2,7 @@
 //! streams. `wire` plays a call without a network.
 
 mod anthropic;
+mod bedrock;
 mod cohere;
 mod mistral;
 mod ollama;

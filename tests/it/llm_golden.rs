@@ -22,6 +22,8 @@ const MODELS: &[&str] = &[
     "cohere_chat/command-a-03-2025",
     "mistral/mistral-large-latest",
     "ollama_chat/llama3.2",
+    "bedrock/anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "bedrock/amazon.nova-pro-v1:0",
 ];
 
 fn folder() -> PathBuf {

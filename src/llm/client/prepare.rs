@@ -13,7 +13,9 @@ use super::fetch::Fetcher;
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
-use crate::llm::conversion::{Conversion, FollowUp, Notes, parameters};
+use crate::llm::conversion::as_is::AsIs;
+use crate::llm::conversion::{Conversion, FollowUp, Notes, Translator, parameters};
+use crate::llm::framing::Framing;
 use crate::llm::judge::Translation;
 use crate::llm::retry::random_bits;
 use crate::llm::types::chat::ChatRequest;
@@ -112,10 +114,16 @@ impl<'a> Prepared<'a> {
 
     /// What turns the stream that answers it into chunks.
     pub(super) fn translation(&self, call: &Call<'_>) -> Option<Translation> {
-        let (conversion, notes) = self.conversion.as_ref()?;
+        let framing = call.endpoint.wire.framing();
+        let translator: Box<dyn Translator> = match &self.conversion {
+            Some((conversion, notes)) => conversion.stream(notes),
+            // Chunks in frames have to be taken out of them.
+            None if framing != Framing::Events => Box::new(AsIs::default()),
+            None => return None,
+        };
         Some(Translation {
-            framing: call.endpoint.wire.framing(),
-            translator: conversion.stream(notes),
+            framing,
+            translator,
         })
     }
 }

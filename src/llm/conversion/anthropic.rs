@@ -11,7 +11,7 @@
 
 mod answer;
 mod messages;
-mod model;
+pub(super) mod model;
 mod request;
 mod stream;
 

@@ -80,12 +80,26 @@ pub fn settle(
         }
         let is_strange = !OPENAI.contains(&name.as_str());
         if is_strange || policy.allows(&name) {
-            body.insert(name, value);
+            pass_on(name, value, body, provider);
         } else if !policy.drop_params && !says_nothing(&name, &value) {
             refused.push(name);
         }
     }
     refuse(refused, provider, model)
+}
+
+/// Puts a parameter that nobody here knows where the provider takes those.
+fn pass_on(name: String, value: Value, body: &mut Map<String, Value>, provider: &Provider) {
+    let Some(place) = &provider.parameters.inside else {
+        body.insert(name, value);
+        return;
+    };
+    let inside = body
+        .entry(place.clone())
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(members) = inside {
+        members.insert(name, value);
+    }
 }
 
 /// Whether a value asks for what happens anyway.

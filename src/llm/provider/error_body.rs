@@ -43,12 +43,15 @@ impl ErrorBody {
             };
         }
         Self {
-            message: ["message", "detail", "msg"]
+            message: ["message", "detail", "msg", "Message"]
                 .iter()
                 .find_map(|key| text(error.get(*key))),
-            code: text(error.get("code")),
+            // AWS tells what the model behind it answered.
+            code: ["code", "originalStatusCode", "OriginalStatusCode"]
+                .iter()
+                .find_map(|key| text(error.get(*key))),
             param: text(error.get("param")),
-            error_type: text(error.get("type")),
+            error_type: text(error.get("type")).or_else(|| type_of_aws(error)),
         }
     }
 
@@ -72,6 +75,18 @@ impl ErrorBody {
             "unsupported_parameter" | "unsupported_value" => ErrorKind::UnsupportedParams,
             _ => self.kind_by_sentence(),
         };
+        let by_type = self.kind_of_aws();
+        if status == Some(424) || status.is_none() || by_type == Some(ErrorKind::Authentication) {
+            let original = self.code.as_ref().and_then(|code| code.parse().ok());
+            match (by_type, status, original) {
+                (Some(ErrorKind::BadRequest), _, _) => return bad_request,
+                (_, Some(424), Some(original)) if original != 424 => {
+                    return self.kind(Some(original));
+                }
+                (Some(kind), _, _) => return kind,
+                _ => {}
+            }
+        }
         let Some(status) = status else {
             let by_name = match self.code.as_deref().or(self.error_type.as_deref()) {
                 Some("rate_limit_exceeded" | "insufficient_quota" | "rate_limit_error") => {
@@ -104,8 +119,34 @@ impl ErrorBody {
         }
     }
 
+    /// The kind that the name of an exception of AWS means.
+    fn kind_of_aws(&self) -> Option<ErrorKind> {
+        let name = self.error_type.as_ref()?.to_ascii_lowercase();
+        let name = name.strip_suffix("exception").unwrap_or(&name);
+        Some(match name {
+            "throttling" | "toomanyrequests" | "servicequotaexceeded" | "modelnotready" => {
+                ErrorKind::RateLimit
+            }
+            "validation" | "validationerror" => ErrorKind::BadRequest,
+            "unrecognizedclient"
+            | "invalidsignature"
+            | "expiredtoken"
+            | "invalidclienttokenid"
+            | "incompletesignature"
+            | "missingauthenticationtoken" => ErrorKind::Authentication,
+            "accessdenied" => ErrorKind::PermissionDenied,
+            "resourcenotfound" => ErrorKind::NotFound,
+            "modeltimeout" => ErrorKind::Timeout,
+            "serviceunavailable" => ErrorKind::ServiceUnavailable,
+            "internalserver" | "internalfailure" | "modelerror" | "modelstreamerror" => {
+                ErrorKind::InternalServer
+            }
+            _ => return None,
+        })
+    }
+
     fn kind_by_sentence(&self) -> ErrorKind {
-        const CONTEXT: [&str; 7] = [
+        const CONTEXT: [&str; 10] = [
             "maximum context length",
             "context length exceeded",
             "context window",
@@ -113,8 +154,12 @@ impl ErrorBody {
             "prompt is too long",
             "reduce the length of the messages",
             "exceed context limit",
+            "input is too long",
+            "too many input tokens",
+            "input tokens exceeded",
         ];
-        const POLICY: [&str; 4] = [
+        const POLICY: [&str; 5] = [
+            "content filtering policy",
             "content policy",
             "content management policy",
             "content_filter",
@@ -130,6 +175,12 @@ impl ErrorBody {
             ErrorKind::BadRequest
         }
     }
+}
+
+/// `"__type": "com.amazon.…#ThrottlingException"`.
+fn type_of_aws(error: &Value) -> Option<String> {
+    let name = error.get("__type")?.as_str()?;
+    name.rsplit('#').next().map(str::to_owned)
 }
 
 fn text(value: Option<&Value>) -> Option<String> {

@@ -10,7 +10,10 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, cloudflare, cohere, gemini, mistral, ollama, openai, replicate};
+use super::{
+    Provider, anthropic, bedrock, cloudflare, cohere, gemini, mistral, ollama, openai, replicate,
+    sagemaker,
+};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -37,6 +40,10 @@ pub enum Kind {
     Ollama,
     /// Replicate's predictions.
     Replicate,
+    /// Amazon Bedrock's Converse API.
+    Bedrock,
+    /// Chat endpoints of Amazon `SageMaker`.
+    Sagemaker,
 }
 
 impl Kind {
@@ -51,13 +58,30 @@ impl Kind {
             Self::Cloudflare => &cloudflare::Cloudflare,
             Self::Ollama => &ollama::Ollama,
             Self::Replicate => &replicate::Replicate,
+            Self::Bedrock => &bedrock::Bedrock,
+            Self::Sagemaker => &sagemaker::SageMaker,
         }
     }
 }
 
 /// What only some providers know, by LiteLLM's names: taken out of the arguments of a call, and out of
 /// `litellm_params`, for [`Settings::options`].
-pub const OPTIONS: &[&str] = &["api_version", "account_id"];
+pub const OPTIONS: &[&str] = &[
+    "account_id",
+    "api_version",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_region_name",
+    "aws_session_name",
+    "aws_profile_name",
+    "aws_role_name",
+    "aws_web_identity_token",
+    "aws_sts_endpoint",
+    "aws_external_id",
+    "aws_bedrock_runtime_endpoint",
+    "model_id",
+];
 
 /// How a request says who sends it.
 #[derive(Debug, Clone)]

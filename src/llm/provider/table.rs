@@ -40,6 +40,9 @@ pub struct Parameters {
     pub force: Map<String, Value>,
     /// Whether the content of messages has to be a text.
     pub text_content: bool,
+    /// The member of the body that takes parameters which nobody here knows; the body itself
+    /// otherwise.
+    pub inside: Option<String>,
 }
 
 impl Parameters {

@@ -5,7 +5,7 @@ pub(super) const DEFAULT_MAX_TOKENS: u64 = 4096;
 
 /// A generation, as in `claude-opus-4-6` or `claude-3-7-sonnet-20250219`; names of Bedrock and
 /// Vertex AI have more around it.
-pub(super) fn generation(model: &str) -> Option<(u32, u32)> {
+pub(in crate::llm::conversion) fn generation(model: &str) -> Option<(u32, u32)> {
     let start = model.find("claude-")? + "claude-".len();
     let mut numbers = model[start..]
         .split(['-', '@', '.', ':'])
@@ -19,7 +19,7 @@ pub(super) fn generation(model: &str) -> Option<(u32, u32)> {
 
 /// Whether the model takes `output_config.format` with a JSON Schema. Those before 4.5 answer
 /// through a tool that has to be called. (<https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs>)
-pub(super) fn has_structured_outputs(model: &str) -> bool {
+pub(in crate::llm::conversion) fn has_structured_outputs(model: &str) -> bool {
     match generation(model) {
         Some((4, 1)) => model.contains("opus"),
         Some(version) => version >= (4, 5),
@@ -33,7 +33,7 @@ pub(super) fn has_thinking(model: &str) -> bool {
 }
 
 /// Whether the model decides itself how long it thinks, and is told an effort instead of a budget.
-pub(super) fn has_adaptive_thinking(model: &str) -> bool {
+pub(in crate::llm::conversion) fn has_adaptive_thinking(model: &str) -> bool {
     generation(model).is_some_and(|version| version >= (4, 6))
 }
 

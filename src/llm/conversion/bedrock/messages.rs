@@ -1,0 +1,174 @@
+//! The messages: turns of user and assistant alone, the user first, whose content is blocks.
+
+use serde_json::{Value, json};
+
+use super::block::{block, blocks, cache_point, tool_id};
+use crate::llm::types::chat::{Message, Role};
+use crate::llm::types::content::PartKind;
+use crate::llm::types::fields::Unusable;
+
+/// The instructions, as blocks.
+pub(super) fn system(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
+    let mut all = Vec::new();
+    for message in messages {
+        for part in message.content {
+            let is_said = matches!(
+                part.kind,
+                PartKind::Text(_) | PartKind::Refusal(_) | PartKind::Other(_)
+            );
+            if !is_said {
+                return Err(Unusable::new(
+                    part.place,
+                    "is no text, and instructions take nothing else on Bedrock",
+                ));
+            }
+            all.extend(block(part)?);
+        }
+        all.extend(message.cache_control.map(|marker| cache_point(&marker)));
+    }
+    Ok(all)
+}
+
+/// The turns. Messages of one side that follow each other are one turn.
+pub(super) fn conversation(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
+    let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
+    let mut first = None;
+    for message in messages {
+        let place = message.place.clone();
+        let (side, blocks) = match message.role {
+            Role::Assistant => ("assistant", assistant(message)?),
+            Role::Tool => ("user", tool_result(message)?),
+            Role::User | Role::System => ("user", said(message)?),
+        };
+        // The service refuses a turn without content.
+        if blocks.is_empty() {
+            continue;
+        }
+        first.get_or_insert((side, place));
+        match turns.last_mut() {
+            Some((last, content)) if *last == side => content.extend(blocks),
+            _ => turns.push((side, blocks)),
+        }
+    }
+    match first {
+        Some(("user", _)) => {}
+        Some((_, place)) => {
+            return Err(Unusable::new(
+                place,
+                "is the assistant's, and a conversation begins with the user on Bedrock: put a user \
+                 message before it",
+            ));
+        }
+        None => {
+            return Err(Unusable::new(
+                "messages",
+                "has no message of the user that says something, and Bedrock wants one",
+            ));
+        }
+    }
+    // Claude refuses white space at the end of what it is to go on with.
+    if let Some(("assistant", content)) = turns.last_mut()
+        && let Some(Value::String(text)) =
+            content.last_mut().and_then(|block| block.get_mut("text"))
+    {
+        text.truncate(text.trim_end().len());
+    }
+    Ok(turns
+        .into_iter()
+        .map(|(side, content)| json!({ "role": side, "content": content }))
+        .collect())
+}
+
+fn said(message: Message) -> Result<Vec<Value>, Unusable> {
+    let mut all = blocks(message.content)?;
+    add_marker(&mut all, message.cache_control.as_ref());
+    Ok(all)
+}
+
+/// A marker of a message without content marks nothing.
+fn add_marker(blocks: &mut Vec<Value>, marker: Option<&Value>) {
+    if !blocks.is_empty() {
+        blocks.extend(marker.map(cache_point));
+    }
+}
+
+fn assistant(message: Message) -> Result<Vec<Value>, Unusable> {
+    // Reasoning without a signature is the text of other providers: it is refused.
+    let mut all: Vec<Value> = message
+        .thinking_blocks
+        .iter()
+        .filter_map(thoughts)
+        .collect();
+    let has_thoughts = !all.is_empty();
+    for part in message.content {
+        if let PartKind::Thinking(members) = part.kind {
+            if !has_thoughts {
+                all.extend(thoughts(&Value::Object(members)));
+            }
+            continue;
+        }
+        all.extend(block(part)?);
+    }
+    for call in message.tool_calls {
+        let input = call.arguments_object()?;
+        all.push(json!({ "toolUse": {
+            "toolUseId": tool_id(&call.id),
+            "name": call.name,
+            "input": input,
+        } }));
+        all.extend(call.cache_control.map(|marker| cache_point(&marker)));
+    }
+    add_marker(&mut all, message.cache_control.as_ref());
+    Ok(all)
+}
+
+/// A block of reasoning as Anthropic has it.
+fn thoughts(block: &Value) -> Option<Value> {
+    if let Some(data) = block.get("data") {
+        return Some(json!({ "reasoningContent": { "redactedContent": data } }));
+    }
+    let signature = block.get("signature").filter(|value| !value.is_null())?;
+    let text = block.get("thinking").cloned().unwrap_or_default();
+    let text = if text.is_string() { text } else { "".into() };
+    Some(json!({ "reasoningContent": { "reasoningText": {
+        "text": text,
+        "signature": signature,
+    } } }))
+}
+
+fn tool_result(message: Message) -> Result<Vec<Value>, Unusable> {
+    let mut content = Vec::new();
+    let mut points = Vec::new();
+    for part in message.content {
+        let place = part.place.clone();
+        for found in block(part)? {
+            // A result has no room for markers: they stand behind it.
+            if found.get("cachePoint").is_some() {
+                points.push(found);
+            } else if ["text", "json", "image", "document", "video", "searchResult"]
+                .iter()
+                .any(|name| found.get(*name).is_some())
+            {
+                content.push(found);
+            } else {
+                return Err(Unusable::new(
+                    place,
+                    "is nothing that the result of a tool takes on Bedrock: it takes text, pictures, \
+                     documents and films",
+                ));
+            }
+        }
+    }
+    if content.is_empty() {
+        content.push(json!({ "text": "" }));
+    }
+    let id = message.tool_call_id.unwrap_or_default();
+    let mut result = json!({ "toolUseId": tool_id(&id), "content": content });
+    if message.rest.get("is_error") == Some(&Value::Bool(true)) {
+        result["status"] = Value::from("error");
+    }
+    let mut all = vec![json!({ "toolResult": result })];
+    all.append(&mut points);
+    add_marker(&mut all, message.cache_control.as_ref());
+    Ok(all)
+}

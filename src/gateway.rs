@@ -14,6 +14,7 @@
 //! | `health` | whether it serves, what it reaches |
 //! | `log` | what is said about every request |
 //! | `metrics` | what is counted |
+//! | `trace` | traces that go through it, and its share of them |
 //! | `llm` | the OpenAI side |
 //! | `mcp` | the MCP side |
 
@@ -29,10 +30,11 @@ mod metrics;
 mod origin;
 mod router;
 mod server;
+mod trace;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRef;
 
@@ -44,6 +46,10 @@ use mcp::Endpoint;
 use metrics::Metrics;
 use origin::Origins;
 use server::Server;
+use trace::Tracer;
+
+/// How long spans may take to leave once the gateway stops.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a request is served with, from its first byte to its last: another configuration makes
 /// another one, and a request keeps the one that it began with.
@@ -55,6 +61,8 @@ struct Shared {
     /// Outlives configurations, for clients do.
     mcp: Arc<Endpoint>,
     metrics: Arc<Metrics>,
+    /// None where nobody takes spans.
+    tracer: Option<Arc<Tracer>>,
     /// Whether the metrics need no key.
     has_open_metrics: bool,
     limits: Limits,
@@ -103,6 +111,7 @@ impl Gateway {
     /// The configuration cannot be used, or the address cannot be listened on.
     pub async fn start(config: Config, host: &str, port: u16) -> Result<Self> {
         let access = Access::new(&config.access, host)?;
+        let tracer = config.traces.as_ref().map(Tracer::start).transpose()?;
         let metrics = Arc::default();
         let current = Current::new(Shared {
             origins: Origins::new(host, &config.access),
@@ -110,6 +119,7 @@ impl Gateway {
             models: Models::new(config.models, config.router),
             mcp: Endpoint::new(config.servers, &config.limits, &metrics)?,
             metrics,
+            tracer,
             has_open_metrics: config.has_open_metrics,
             limits: config.limits.clone(),
         });
@@ -144,6 +154,8 @@ impl Gateway {
             models,
             mcp: Arc::clone(&shared.mcp),
             metrics: Arc::clone(&shared.metrics),
+            // Where spans go is said when the process starts.
+            tracer: shared.tracer.clone(),
             has_open_metrics: config.has_open_metrics,
             limits: config.limits,
         });
@@ -171,6 +183,9 @@ impl Gateway {
         self.server.stop(shared.limits.stop_timeout).await;
         let left = shared.metrics.in_flight();
         shared.mcp.close().await;
+        if let Some(tracer) = &shared.tracer {
+            tracer.flush(FLUSH_PATIENCE).await;
+        }
         tracing::info!(
             target: "toolbridge::gateway",
             waited_for = requests.saturating_sub(left), cut_off = left,

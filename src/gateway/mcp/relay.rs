@@ -11,6 +11,7 @@
 //! merged      what several servers together say of themselves
 //! policy      which tools and parameters the configuration offers
 //! listen      news that a client asked for
+//! traced      a request in its trace
 //! splice      looks into JSON text and changes of it
 //! ```
 
@@ -25,6 +26,7 @@ mod policy;
 mod rounds;
 mod seal;
 mod splice;
+mod traced;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -38,6 +40,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::access::Caller;
 use crate::gateway::config::RESERVED;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::trace::Trace;
 use crate::json::RawJson;
 use crate::mcp::{Group, Member, ServerConfig};
 use crate::tools::Separator;
@@ -69,6 +72,8 @@ struct Asked<'a> {
     /// The stream of its answer.
     outlet: &'a Arc<dyn Outlet>,
     metrics: &'a Arc<Metrics>,
+    /// Where it stands in a trace.
+    trace: &'a Trace,
 }
 
 impl Relay {
@@ -281,6 +286,7 @@ impl Relay {
         request: &Request,
         related: &Arc<dyn Outlet>,
     ) -> Result<RawJson, RpcError> {
+        let trace = traced::trace(request);
         let asked = Asked {
             client,
             id: &request.id,
@@ -288,6 +294,7 @@ impl Relay {
             params: request.params.clone(),
             outlet: related,
             metrics: &self.metrics,
+            trace: &trace,
         };
         if asked.method == "initialize" {
             self.clients.add(client);

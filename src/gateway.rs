@@ -5,6 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | the configuration file, with everything that is wrong or unknown in it |
+//! | `sampling` | completions that servers wish for, by a model |
 //! | `server` | the listening socket, connections and their end |
 //! | `router` | which path is served by whom |
 //! | `origin` | from where a request may come |
@@ -29,6 +30,7 @@ pub mod mcp;
 mod metrics;
 mod origin;
 mod router;
+mod sampling;
 mod server;
 mod trace;
 
@@ -57,7 +59,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 struct Shared {
     origins: Origins,
     access: Access,
-    models: Models,
+    models: Arc<Models>,
     /// Outlives configurations, for clients do.
     mcp: Arc<Endpoint>,
     metrics: Arc<Metrics>,
@@ -113,11 +115,14 @@ impl Gateway {
         let access = Access::new(&config.access, host)?;
         let tracer = config.traces.as_ref().map(Tracer::start).transpose()?;
         let metrics = Arc::default();
+        let models = Arc::new(Models::new(config.models, config.router));
+        let mcp = Endpoint::new(config.servers, &config.limits, &metrics)?;
+        mcp.sampler().use_models(&models);
         let current = Current::new(Shared {
             origins: Origins::new(host, &config.access),
             access,
-            models: Models::new(config.models, config.router),
-            mcp: Endpoint::new(config.servers, &config.limits, &metrics)?,
+            models,
+            mcp,
             metrics,
             tracer,
             has_open_metrics: config.has_open_metrics,
@@ -145,9 +150,10 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         let access = Access::new(&config.access, &self.host)?;
         let shared = self.current.get();
-        let models = shared.models.reloaded(config.models, config.router);
+        let models = Arc::new(shared.models.reloaded(config.models, config.router));
         // The last thing that can fail, for it is in force at once.
         shared.mcp.reload(config.servers, &config.limits)?;
+        shared.mcp.sampler().use_models(&models);
         self.current.set(Shared {
             origins: Origins::new(&self.host, &config.access),
             access,

@@ -23,8 +23,8 @@ use super::Shared;
 use super::access::Caller;
 use super::failure::Failure;
 use super::trace::{Kind, Trace};
-use crate::error::nearest;
-use crate::llm::router::{Deployment, Member, RequestBody, Router, RouterSettings};
+use crate::error::{Error, nearest};
+use crate::llm::router::{Deployment, Member, RequestBody, Routed, Router, RouterSettings};
 use answer::CallId;
 
 pub(super) use catalogue::{info, model, models};
@@ -55,6 +55,16 @@ impl Models {
     /// The deployments.
     pub(super) fn members(&self) -> &[Arc<Member>] {
         self.router.members()
+    }
+
+    /// The names that models are shown by.
+    pub(super) fn names(&self) -> &[String] {
+        self.router.names()
+    }
+
+    /// Asks a model.
+    pub(super) async fn ask(&self, model: &str, body: &RequestBody) -> Result<Routed, Error> {
+        self.router.ask(model, body).await
     }
 
     /// A model that a caller may not ask is as unknown as one that there is not.

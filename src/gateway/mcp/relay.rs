@@ -40,6 +40,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::access::Caller;
 use crate::gateway::config::RESERVED;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::sampling::Sampler;
 use crate::gateway::trace::Trace;
 use crate::json::RawJson;
 use crate::mcp::{Group, Member, ServerConfig};
@@ -58,6 +59,7 @@ pub(super) struct Relay {
     /// The headers of clients that any of the servers gets.
     forwarded: RwLock<Arc<[HeaderName]>>,
     clients: Arc<Clients>,
+    sampler: Arc<Sampler>,
     parking: Arc<Parking>,
     names: Names,
     metrics: Arc<Metrics>,
@@ -83,6 +85,7 @@ impl Relay {
             upstreams: RwLock::default(),
             forwarded: RwLock::default(),
             clients: Arc::default(),
+            sampler: Sampler::new(&metrics),
             parking: Parking::new()?,
             names: Names::new(separator()?),
             metrics,
@@ -109,7 +112,11 @@ impl Relay {
         let mut ears: Vec<(String, Arc<Shared>)> = Vec::new();
         let ears_of = std::sync::Mutex::new(&mut ears);
         self.servers.replace(servers, |config| {
-            let ear = Shared::new(config.clone(), Arc::clone(&self.clients));
+            let ear = Shared::new(
+                config.clone(),
+                Arc::clone(&self.clients),
+                Arc::clone(&self.sampler),
+            );
             let opening = opening(&ear);
             ears_of
                 .lock()
@@ -142,6 +149,11 @@ impl Relay {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = upstreams;
         Ok(())
+    }
+
+    /// What answers for clients that cannot.
+    pub(super) fn sampler(&self) -> &Sampler {
+        &self.sampler
     }
 
     fn upstreams(&self) -> Arc<Vec<Arc<Upstream>>> {

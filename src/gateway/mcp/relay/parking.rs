@@ -18,7 +18,9 @@ use super::{Asked, traced};
 use crate::error::Result;
 use crate::gateway::mcp::client::{Abilities, Outlet};
 use crate::gateway::mcp::message::{INTERNAL_ERROR, INVALID_PARAMS, RpcError, unasked};
-use crate::gateway::mcp::upstream::{Asks, Lease, Level, Served, Upstream, is_allowed};
+use crate::gateway::mcp::upstream::{
+    Asks, Lease, Level, Served, Upstream, is_allowed, is_sampled_here,
+};
 use crate::gateway::trace::Span;
 use crate::json::RawJson;
 use crate::mcp::{CallOptions, Params, PeerError};
@@ -296,7 +298,11 @@ fn begin(up: &Upstream, asked: &Asked<'_>) -> Result<Call, RpcError> {
         asked.client.described().abilities(),
         up.config().policy.clone(),
     );
+    let sampler = Arc::clone(up.shared.sampler());
     let asks: Asks = Arc::new(move |method, params| {
+        if is_sampled_here(&policy, abilities, method) {
+            return sampler.answer(params);
+        }
         let is_possible = can_answer(abilities, method) && is_allowed(&policy, method);
         let (method, sender) = (method.to_owned(), sender.clone());
         Box::pin(async move {

@@ -102,6 +102,20 @@ async fn a_trace_of_the_caller_goes_on_to_the_server_by_headers_and_by_meta() {
 }
 
 #[tokio::test]
+async fn a_trace_that_is_named_among_the_headers_to_pass_on_needs_no_connection_of_its_own() {
+    let upstream = Upstream::start(&["now"]).await;
+    let servers = servers(&upstream).replace("http}", "http, extra_headers: [traceparent]}");
+    let gateway = gateway(&servers, &[]).await;
+    for context in [PARENT, OTHER] {
+        let headers = format!("traceparent: {context}\r\n");
+        call(&gateway, &headers, &json!({})).await;
+        assert_eq!(arrived(&upstream).0.as_deref(), Some(context));
+    }
+    assert_eq!(upstream.heard().matches("\"initialize\"").count(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn what_names_no_trace_or_a_broken_one_goes_on_as_it_came() {
     let upstream = Upstream::start(&["now"]).await;
     let gateway = gateway(&servers(&upstream), &[]).await;

@@ -5,6 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | the configuration file, with everything that is wrong or unknown in it |
+//! | `sampling` | completions that servers wish for, by a model |
 //! | `server` | the listening socket, connections and their end |
 //! | `router` | which path is served by whom |
 //! | `origin` | from where a request may come |
@@ -14,6 +15,7 @@
 //! | `health` | whether it serves, what it reaches |
 //! | `log` | what is said about every request |
 //! | `metrics` | what is counted |
+//! | `trace` | traces that go through it, and its share of them |
 //! | `llm` | the OpenAI side |
 //! | `mcp` | the MCP side |
 
@@ -28,11 +30,13 @@ pub mod mcp;
 mod metrics;
 mod origin;
 mod router;
+mod sampling;
 mod server;
+mod trace;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRef;
 
@@ -44,6 +48,10 @@ use mcp::Endpoint;
 use metrics::Metrics;
 use origin::Origins;
 use server::Server;
+use trace::Tracer;
+
+/// How long spans may take to leave once the gateway stops.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a request is served with, from its first byte to its last: another configuration makes
 /// another one, and a request keeps the one that it began with.
@@ -51,10 +59,12 @@ use server::Server;
 struct Shared {
     origins: Origins,
     access: Access,
-    models: Models,
+    models: Arc<Models>,
     /// Outlives configurations, for clients do.
     mcp: Arc<Endpoint>,
     metrics: Arc<Metrics>,
+    /// None where nobody takes spans.
+    tracer: Option<Arc<Tracer>>,
     /// Whether the metrics need no key.
     has_open_metrics: bool,
     limits: Limits,
@@ -103,13 +113,18 @@ impl Gateway {
     /// The configuration cannot be used, or the address cannot be listened on.
     pub async fn start(config: Config, host: &str, port: u16) -> Result<Self> {
         let access = Access::new(&config.access, host)?;
+        let tracer = config.traces.as_ref().map(Tracer::start).transpose()?;
         let metrics = Arc::default();
+        let models = Arc::new(Models::new(config.models, config.router));
+        let mcp = Endpoint::new(config.servers, &config.limits, &metrics)?;
+        mcp.sampler().use_models(&models);
         let current = Current::new(Shared {
             origins: Origins::new(host, &config.access),
             access,
-            models: Models::new(config.models, config.router),
-            mcp: Endpoint::new(config.servers, &config.limits, &metrics)?,
+            models,
+            mcp,
             metrics,
+            tracer,
             has_open_metrics: config.has_open_metrics,
             limits: config.limits.clone(),
         });
@@ -135,15 +150,18 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         let access = Access::new(&config.access, &self.host)?;
         let shared = self.current.get();
-        let models = shared.models.reloaded(config.models, config.router);
+        let models = Arc::new(shared.models.reloaded(config.models, config.router));
         // The last thing that can fail, for it is in force at once.
         shared.mcp.reload(config.servers, &config.limits)?;
+        shared.mcp.sampler().use_models(&models);
         self.current.set(Shared {
             origins: Origins::new(&self.host, &config.access),
             access,
             models,
             mcp: Arc::clone(&shared.mcp),
             metrics: Arc::clone(&shared.metrics),
+            // Where spans go is said when the process starts.
+            tracer: shared.tracer.clone(),
             has_open_metrics: config.has_open_metrics,
             limits: config.limits,
         });
@@ -171,6 +189,9 @@ impl Gateway {
         self.server.stop(shared.limits.stop_timeout).await;
         let left = shared.metrics.in_flight();
         shared.mcp.close().await;
+        if let Some(tracer) = &shared.tracer {
+            tracer.flush(FLUSH_PATIENCE).await;
+        }
         tracing::info!(
             target: "toolbridge::gateway",
             waited_for = requests.saturating_sub(left), cut_off = left,

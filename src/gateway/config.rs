@@ -6,6 +6,7 @@
 //! | [`keys`] | the table of every key that a file may hold |
 //! | `notice` | what is said about a configuration that can be used |
 //! | `models`, `servers`, `routing`, `access`, `limits` | the sections |
+//! | `traces` | whom spans are sent to |
 
 mod access;
 pub mod keys;
@@ -14,6 +15,7 @@ mod models;
 mod notice;
 mod routing;
 mod servers;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,6 +34,7 @@ pub use access::{AccessConfig, KeyConfig};
 pub use limits::Limits;
 pub use notice::{Notice, NoticeKind};
 pub(super) use servers::RESERVED;
+pub use traces::Traces;
 
 /// Everything that a configuration file says.
 #[derive(Debug, Default)]
@@ -50,6 +53,8 @@ pub struct Config {
     pub has_open_metrics: bool,
     /// Whether logs are JSON.
     pub has_json_logs: bool,
+    /// Whom spans are sent to.
+    pub traces: Option<Traces>,
     /// What was ignored or is not known.
     pub notices: Vec<Notice>,
 }
@@ -121,6 +126,7 @@ impl Config {
             config.check_keys(&entries, &mut notices);
             config.access.keys = entries.into_iter().map(|entry| entry.key).collect();
         }
+        config.traces = Traces::read(variables)?;
         config.notices = notices.into_inner();
         Ok(config)
     }

@@ -13,6 +13,7 @@ mod request;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -21,8 +22,9 @@ use http::{HeaderMap, StatusCode};
 use super::Shared;
 use super::access::Caller;
 use super::failure::Failure;
-use crate::error::nearest;
-use crate::llm::router::{Deployment, Member, RequestBody, Router, RouterSettings};
+use super::trace::{Kind, Trace};
+use crate::error::{Error, nearest};
+use crate::llm::router::{Deployment, Member, RequestBody, Routed, Router, RouterSettings};
 use answer::CallId;
 
 pub(super) use catalogue::{info, model, models};
@@ -55,6 +57,16 @@ impl Models {
         self.router.members()
     }
 
+    /// The names that models are shown by.
+    pub(super) fn names(&self) -> &[String] {
+        self.router.names()
+    }
+
+    /// Asks a model.
+    pub(super) async fn ask(&self, model: &str, body: &RequestBody) -> Result<Routed, Error> {
+        self.router.ask(model, body).await
+    }
+
     /// A model that a caller may not ask is as unknown as one that there is not.
     fn unknown(&self, name: &str, caller: &Caller) -> Failure {
         let known = self.router.names().iter().map(String::as_str);
@@ -72,18 +84,20 @@ impl Models {
 
 pub(super) async fn chat_completions(
     State(shared): State<Arc<Shared>>,
+    Extension(trace): Extension<Trace>,
     caller: Result<Caller, Failure>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let id = CallId::of(&headers);
-    let answered = complete(&shared, caller, &headers, body, None, &id).await;
+    let answered = complete(&shared, (caller, &trace), &headers, body, None, &id).await;
     answered.unwrap_or_else(|failure| answer::failed(failure, &id))
 }
 
 /// The paths of Azure and of the older API: the model stands before `/chat/completions`.
 pub(super) async fn deployment(
     State(shared): State<Arc<Shared>>,
+    Extension(trace): Extension<Trace>,
     caller: Result<Caller, Failure>,
     Path(rest): Path<String>,
     headers: HeaderMap,
@@ -95,13 +109,13 @@ pub(super) async fn deployment(
             format!("of a model by its path, {CHAT_COMPLETIONS} is served and nothing else");
         return answer::failed(Failure::new(StatusCode::NOT_FOUND, message), &id);
     };
-    let answered = complete(&shared, caller, &headers, body, Some(model), &id).await;
+    let answered = complete(&shared, (caller, &trace), &headers, body, Some(model), &id).await;
     answered.unwrap_or_else(|failure| answer::failed(failure, &id))
 }
 
 async fn complete(
     shared: &Shared,
-    caller: Result<Caller, Failure>,
+    (caller, trace): (Result<Caller, Failure>, &Trace),
     headers: &HeaderMap,
     body: Body,
     model: Option<&str>,
@@ -125,7 +139,8 @@ async fn complete(
     {
         return Err(models.unknown(name, &caller).with_param("fallbacks"));
     }
-    let mut chat = shared.metrics.chat(model);
+    let span = trace.begin(Kind::Client, || format!("chat {model}"));
+    let mut chat = shared.metrics.chat(model).within(span);
     match models.router.ask(model, &body).await {
         Ok(routed) => Ok(answer::given(routed, id, chat)),
         Err(error) => {

@@ -18,9 +18,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::Current;
 use super::access::Caller;
 use super::metrics::{InFlight, Metrics};
+use super::trace::{Kind, Span, Trace};
+use super::{Current, Shared};
 
 const TARGET: &str = "toolbridge::access";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,7 +64,8 @@ pub(super) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let metrics = Arc::clone(&current.get().metrics);
+    let shared = current.get();
+    let metrics = Arc::clone(&shared.metrics);
     let sender = Sender::default();
     let given = given_id(request.headers());
     let is_given = given.is_some();
@@ -71,7 +73,10 @@ pub(super) async fn layer(
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let span = span(&shared, &request, &route);
+    let trace = span.trace().clone();
     let mut done = Done {
+        span,
         in_flight: metrics.begin(),
         began: Instant::now(),
         metrics,
@@ -86,6 +91,7 @@ pub(super) async fn layer(
         bytes: 0,
     };
     request.extensions_mut().insert(sender);
+    request.extensions_mut().insert(trace);
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let mut response = next.run(request).await;
     done.status = response.status();
@@ -102,8 +108,22 @@ pub(super) async fn layer(
     response.map(|inner| Body::new(Counted { inner, done }))
 }
 
+/// The request in the trace of its caller.
+fn span(shared: &Shared, request: &Request, route: &str) -> Span {
+    // Whoever looks every few seconds whether it is alive wants no trace of that.
+    let is_watched = !route.starts_with("/health") && !route.starts_with("/metrics");
+    let tracer = shared.tracer.clone().filter(|_| is_watched);
+    let trace = Trace::of(tracer, request.headers());
+    let method = request.method();
+    let mut span = trace.begin(Kind::Server, || format!("{method} {route}"));
+    span.set("http.request.method", method.as_str());
+    span.set("http.route", route);
+    span
+}
+
 /// What is said once an answer has ended, however it did.
 struct Done {
+    span: Span,
     #[expect(dead_code, reason = "counts for as long as it lives")]
     in_flight: InFlight,
     began: Instant,
@@ -122,6 +142,12 @@ struct Done {
 impl Drop for Done {
     fn drop(&mut self) {
         let elapsed = self.began.elapsed();
+        let status = self.status;
+        self.span
+            .set("http.response.status_code", u64::from(status.as_u16()));
+        if status.is_server_error() {
+            self.span.failed(|| status.to_string());
+        }
         self.metrics
             .request(&self.route, &self.method, self.status, elapsed);
         macro_rules! say {

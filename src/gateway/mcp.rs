@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use super::Current;
 use super::config::Limits;
 use super::metrics::Metrics;
+use super::sampling::Sampler;
 use crate::error::Result;
 use crate::mcp::{Member, ServerConfig};
 use relay::Relay;
@@ -87,6 +88,11 @@ impl Endpoint {
     /// Whether nothing new begins.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
+    }
+
+    /// What answers for clients that cannot.
+    pub(super) fn sampler(&self) -> &Sampler {
+        self.relay.sampler()
     }
 
     /// The servers.

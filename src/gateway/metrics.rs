@@ -15,6 +15,8 @@ use crate::json::RawJson;
 use crate::llm::answer::Usage;
 use family::{Counters, Histograms};
 
+use super::trace::Span;
+
 pub(super) use family::{gauge, labels};
 
 /// Everything that is counted since the start.
@@ -132,6 +134,7 @@ impl Metrics {
             began: Instant::now(),
             status: 0,
             tokens: [0; 2],
+            span: None,
         }
     }
 
@@ -169,17 +172,6 @@ pub(super) struct ToolCall {
 impl ToolCall {
     /// The call has ended, with a result or without.
     pub(super) fn ended(mut self, result: Option<&RawJson>) {
-        #[derive(Deserialize)]
-        struct Outcome {
-            #[serde(default, rename = "isError")]
-            is_error: bool,
-        }
-        let has_failed = |result: &RawJson| {
-            // A long result is not read again for the few that say so.
-            memmem::find(result.as_bytes(), b"\"isError\"").is_some()
-                && serde_json::from_slice(result.as_bytes())
-                    .is_ok_and(|Outcome { is_error }| is_error)
-        };
         self.outcome = match result {
             None => "error",
             Some(result) if has_failed(result) => "tool_error",
@@ -200,6 +192,18 @@ impl Drop for ToolCall {
     }
 }
 
+/// Whether a result says that its tool failed.
+pub(super) fn has_failed(result: &RawJson) -> bool {
+    #[derive(Deserialize)]
+    struct Outcome {
+        #[serde(default, rename = "isError")]
+        is_error: bool,
+    }
+    // A long result is not read again for the few that say so.
+    memmem::find(result.as_bytes(), b"\"isError\"").is_some()
+        && serde_json::from_slice(result.as_bytes()).is_ok_and(|Outcome { is_error }| is_error)
+}
+
 /// A model that is asked.
 #[derive(Debug)]
 pub(super) struct Chat {
@@ -208,9 +212,18 @@ pub(super) struct Chat {
     began: Instant,
     status: u16,
     tokens: [u64; 2],
+    span: Option<Span>,
 }
 
 impl Chat {
+    /// It is a part of a trace.
+    pub(super) fn within(mut self, mut span: Span) -> Self {
+        span.set("gen_ai.operation.name", "chat");
+        span.set("gen_ai.request.model", self.model.as_str());
+        self.span = Some(span);
+        self
+    }
+
     /// The status of the answer.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.status = status.as_u16();
@@ -233,6 +246,15 @@ impl Drop for Chat {
         chats.add(&labels(&[model, ("status", &status)]), 1);
         let seconds = &self.metrics.chat_seconds;
         seconds.observe(&labels(&[model]), self.began.elapsed());
+        if let Some(span) = &mut self.span {
+            let [input, output] = self.tokens;
+            span.set("gen_ai.usage.input_tokens", input);
+            span.set("gen_ai.usage.output_tokens", output);
+            if self.status != StatusCode::OK.as_u16() {
+                span.set("error.type", status.as_str());
+                span.failed(|| status.clone());
+            }
+        }
         for (kind, tokens) in ["prompt", "completion"].into_iter().zip(self.tokens) {
             if tokens > 0 {
                 let tokens_of = &self.metrics.tokens;

@@ -57,6 +57,16 @@ impl Upstream {
         calls.map(|(_, body)| body["params"].clone()).collect()
     }
 
+    /// The headers and the parameters of the last call.
+    pub(crate) fn last_call(&self) -> (HeaderMap, Value) {
+        let seen = self.seen.lock().unwrap();
+        let mut calls = seen
+            .iter()
+            .filter(|(_, body)| body["method"] == "tools/call");
+        let (headers, body) = calls.next_back().unwrap();
+        (headers.clone(), body["params"].clone())
+    }
+
     /// All that was heard, headers too.
     pub(crate) fn heard(&self) -> String {
         format!("{:?}", self.seen.lock().unwrap())

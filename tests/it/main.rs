@@ -25,6 +25,8 @@ mod gateway_reload;
 #[cfg(test)]
 mod gateway_rest;
 #[cfg(test)]
+mod gateway_traces;
+#[cfg(test)]
 mod gateway_upstream;
 #[cfg(test)]
 mod llm_answers;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
+use crate::gateway::trace::Trace;
 use crate::json::RawJson;
 use crate::mcp::PeerError;
 
@@ -38,6 +39,8 @@ pub struct Request {
     pub id: RawJson,
     pub method: String,
     pub params: Option<RawJson>,
+    /// Where it stands in a trace, by the headers around it.
+    pub(in crate::gateway) trace: Trace,
 }
 
 /// The error object of an answer, as it goes over the wire.
@@ -134,6 +137,21 @@ pub enum Body {
     Batch(Vec<Result<Message, Unreadable>>),
 }
 
+impl Body {
+    /// Its requests belong to a trace.
+    pub(in crate::gateway) fn stands_in(&mut self, trace: &Trace) {
+        let stand = |message: &mut Message| {
+            if let Message::Request(request) = message {
+                request.trace = trace.clone();
+            }
+        };
+        match self {
+            Self::One(message) => stand(message),
+            Self::Batch(messages) => messages.iter_mut().flatten().for_each(stand),
+        }
+    }
+}
+
 /// What cannot be taken as a message.
 #[derive(Debug)]
 pub struct Unreadable {
@@ -215,6 +233,7 @@ fn read_one(text: &Bytes) -> Result<Message, Unreadable> {
             id: slice(id),
             method,
             params: envelope.params.map(slice),
+            trace: Trace::default(),
         })),
         (Some(method), None) => Ok(Message::Notification {
             method,

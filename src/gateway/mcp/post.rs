@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
@@ -26,6 +27,7 @@ use super::stream::Stream;
 use crate::gateway::Shared;
 use crate::gateway::access::Caller;
 use crate::gateway::failure::Failure;
+use crate::gateway::trace::Trace;
 use crate::json::RawJson;
 use crate::mcp::client::LEGACY_VERSIONS;
 
@@ -55,6 +57,7 @@ pub(in crate::gateway) async fn post(
     caller: Caller,
     names: Option<Path<String>>,
     Query(place): Query<Place>,
+    Extension(trace): Extension<Trace>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
@@ -65,10 +68,11 @@ pub(in crate::gateway) async fn post(
         Ok(body) => body,
         Err(refused) => return Ok(refused.into_response()),
     };
-    let body = match message::read(&body) {
+    let mut body = match message::read(&body) {
         Ok(body) => body,
         Err(unreadable) => return Ok(json(StatusCode::BAD_REQUEST, unreadable.answer())),
     };
+    body.stands_in(&trace);
     let endpoint = &shared.mcp;
     let answer = match (place.session_id, body) {
         (Some(id), body) => endpoint.take_sse(&caller, &scope, &id, body),

@@ -11,6 +11,7 @@
 //! merged      what several servers together say of themselves
 //! policy      which tools and parameters the configuration offers
 //! listen      news that a client asked for
+//! traced      a request in its trace
 //! splice      looks into JSON text and changes of it
 //! ```
 
@@ -25,6 +26,7 @@ mod policy;
 mod rounds;
 mod seal;
 mod splice;
+mod traced;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -38,6 +40,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::access::Caller;
 use crate::gateway::config::RESERVED;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::sampling::Sampler;
+use crate::gateway::trace::Trace;
 use crate::json::RawJson;
 use crate::mcp::{Group, Member, ServerConfig};
 use crate::tools::Separator;
@@ -55,6 +59,7 @@ pub(super) struct Relay {
     /// The headers of clients that any of the servers gets.
     forwarded: RwLock<Arc<[HeaderName]>>,
     clients: Arc<Clients>,
+    sampler: Arc<Sampler>,
     parking: Arc<Parking>,
     names: Names,
     metrics: Arc<Metrics>,
@@ -69,6 +74,8 @@ struct Asked<'a> {
     /// The stream of its answer.
     outlet: &'a Arc<dyn Outlet>,
     metrics: &'a Arc<Metrics>,
+    /// Where it stands in a trace.
+    trace: &'a Trace,
 }
 
 impl Relay {
@@ -78,6 +85,7 @@ impl Relay {
             upstreams: RwLock::default(),
             forwarded: RwLock::default(),
             clients: Arc::default(),
+            sampler: Sampler::new(&metrics),
             parking: Parking::new()?,
             names: Names::new(separator()?),
             metrics,
@@ -104,7 +112,11 @@ impl Relay {
         let mut ears: Vec<(String, Arc<Shared>)> = Vec::new();
         let ears_of = std::sync::Mutex::new(&mut ears);
         self.servers.replace(servers, |config| {
-            let ear = Shared::new(config.clone(), Arc::clone(&self.clients));
+            let ear = Shared::new(
+                config.clone(),
+                Arc::clone(&self.clients),
+                Arc::clone(&self.sampler),
+            );
             let opening = opening(&ear);
             ears_of
                 .lock()
@@ -137,6 +149,11 @@ impl Relay {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = upstreams;
         Ok(())
+    }
+
+    /// What answers for clients that cannot.
+    pub(super) fn sampler(&self) -> &Sampler {
+        &self.sampler
     }
 
     fn upstreams(&self) -> Arc<Vec<Arc<Upstream>>> {
@@ -281,6 +298,7 @@ impl Relay {
         request: &Request,
         related: &Arc<dyn Outlet>,
     ) -> Result<RawJson, RpcError> {
+        let trace = traced::trace(request);
         let asked = Asked {
             client,
             id: &request.id,
@@ -288,6 +306,7 @@ impl Relay {
             params: request.params.clone(),
             outlet: related,
             metrics: &self.metrics,
+            trace: &trace,
         };
         if asked.method == "initialize" {
             self.clients.add(client);

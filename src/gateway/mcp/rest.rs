@@ -1,13 +1,15 @@
 //! Tools over plain HTTP, as LiteLLM answers: `/mcp/tools/…`, `/mcp-rest/tools/…`, `/v1/mcp/…`. A call
 //! goes the way of every other call; nothing of a server's configuration is told but what describes it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequestParts, Query, State};
 use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,6 +24,7 @@ use super::scope::Scope;
 use crate::gateway::Shared;
 use crate::gateway::access::Caller;
 use crate::gateway::failure::Failure;
+use crate::gateway::trace::Trace;
 use crate::json::RawJson;
 use crate::mcp::{Member, ServerConfig, Target};
 
@@ -33,6 +36,23 @@ const MAXIMUM_BODY_BYTES: usize = 16 << 20;
 pub(in crate::gateway) struct Wanted {
     server_id: Option<String>,
     mcp_server_name: Option<String>,
+}
+
+/// What stands around a body.
+pub(in crate::gateway) struct Around {
+    headers: HeaderMap,
+    trace: Trace,
+}
+
+impl<S: Sync> FromRequestParts<S> for Around {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self {
+            headers: parts.headers.clone(),
+            trace: parts.extensions.get().cloned().unwrap_or_default(),
+        })
+    }
 }
 
 /// The body of a call.
@@ -90,10 +110,10 @@ async fn ask(
     shared: &Shared,
     caller: &Caller,
     server: Option<&str>,
-    headers: &HeaderMap,
+    around: &Around,
     request: (&str, Option<RawJson>),
 ) -> Result<RawJson, Failure> {
-    let scope = Scope::read(server, headers);
+    let scope = Scope::read(server, &around.headers);
     if !shared.mcp.relay.knows(caller, &scope) {
         return Err(unknown(server.unwrap_or("x-mcp-servers")));
     }
@@ -103,6 +123,7 @@ async fn ask(
         id: RawJson::trusted("1"),
         method: method.to_owned(),
         params,
+        trace: around.trace.clone(),
     };
     let nobody: Arc<dyn Outlet> = Arc::new(Nobody);
     let outcome = shared.mcp.relay.request(&client, &request, &nobody).await;
@@ -126,9 +147,9 @@ fn refused(error: &RpcError) -> Failure {
 pub(in crate::gateway) async fn list(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    headers: HeaderMap,
+    around: Around,
 ) -> Result<Response, Failure> {
-    let list = ask(&shared, &caller, None, &headers, ("tools/list", None)).await?;
+    let list = ask(&shared, &caller, None, &around, ("tools/list", None)).await?;
     Ok(answer(StatusCode::OK, list.into_bytes()))
 }
 
@@ -136,12 +157,12 @@ pub(in crate::gateway) async fn list(
 pub(in crate::gateway) async fn call(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    headers: HeaderMap,
+    around: Around,
     body: Body,
 ) -> Result<Response, Failure> {
     let body = read(body).await?;
     let call = parsed(&body)?;
-    let result = called(&shared, &caller, None, &headers, &call).await?;
+    let result = called(&shared, &caller, None, &around, &call).await?;
     Ok(answer(StatusCode::OK, result.into_bytes()))
 }
 
@@ -150,7 +171,7 @@ pub(in crate::gateway) async fn list_by_server(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
+    around: Around,
 ) -> Result<Json<Value>, Failure> {
     let servers = usable(&shared, &caller);
     let chosen: Vec<&Arc<Member>> = match wanted.server_id.or(wanted.mcp_server_name) {
@@ -159,7 +180,7 @@ pub(in crate::gateway) async fn list_by_server(
     };
     let lists = chosen.iter().map(|member| {
         let name = Some(member.name());
-        ask(&shared, &caller, name, &headers, ("tools/list", None))
+        ask(&shared, &caller, name, &around, ("tools/list", None))
     });
     let lists = futures_util::future::join_all(lists).await;
     let mut tools = Vec::new();
@@ -195,7 +216,7 @@ pub(in crate::gateway) async fn list_by_server(
 pub(in crate::gateway) async fn call_by_server(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    headers: HeaderMap,
+    around: Around,
     body: Body,
 ) -> Result<Response, Failure> {
     let body = read(body).await?;
@@ -209,7 +230,7 @@ pub(in crate::gateway) async fn call_by_server(
     let own = unprefixed(server.config(), &call.name);
     let call = Call { name: own, ..call };
     let name = Some(server.name());
-    let result = called(&shared, &caller, name, &headers, &call).await?;
+    let result = called(&shared, &caller, name, &around, &call).await?;
     Ok(answer(StatusCode::OK, result.into_bytes()))
 }
 
@@ -313,7 +334,7 @@ async fn called(
     shared: &Shared,
     caller: &Caller,
     server: Option<&str>,
-    headers: &HeaderMap,
+    around: &Around,
     call: &Call<'_>,
 ) -> Result<RawJson, Failure> {
     let arguments = call.arguments.filter(|arguments| arguments.get() != "null");
@@ -321,5 +342,5 @@ async fn called(
     let name = Value::from(call.name.as_str());
     let params = RawJson::trusted(format!("{{\"name\":{name},\"arguments\":{arguments}}}"));
     let request = ("tools/call", Some(params));
-    ask(shared, caller, server, headers, request).await
+    ask(shared, caller, server, around, request).await
 }

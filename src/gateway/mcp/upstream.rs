@@ -29,7 +29,7 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use super::client::{Client, Described};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::mcp::client::is_outage;
+use crate::mcp::client::{Profile, is_outage};
 use crate::mcp::{
     CallOptions, Group, Lasting, Member, Opening, Params, ServerConfig, Setup, Status, Target,
 };
@@ -40,7 +40,7 @@ pub(super) use clients::Clients;
 pub(super) use lease::{Lease, Leases, Served};
 pub(super) use level::{Level, level_of};
 pub(super) use lists::{Kind, List, has_capability};
-pub(super) use own::{Own, is_allowed};
+pub(super) use own::{Own, allowed, is_allowed, is_sampled_here};
 pub(super) use related::{Asks, Related};
 pub(super) use shared::{Ear, Listener, Shared};
 
@@ -85,8 +85,13 @@ pub(super) struct Line<'a> {
 
 /// What the shared connection to a server is opened with.
 pub(super) fn opening(shared: &Arc<Shared>) -> Opening {
+    let ours = Profile::default();
+    let profile = Profile {
+        capabilities: allowed(&ours.capabilities, &shared.config().policy),
+        ..ours
+    };
     Opening {
-        setup: setup(),
+        setup: Setup { profile, ..setup() },
         events: Some(Arc::new(Ear::new(shared, false))),
         ..Opening::default()
     }
@@ -155,7 +160,11 @@ impl Upstream {
         settings.headers.extend(headers.iter().cloned());
         let idle_close = config.endurance.idle_close;
         config.endurance.idle_close = idle_close.or(Some(IDLE_CREDENTIALS));
-        let shared = Shared::new(config.clone(), Arc::clone(clients));
+        let shared = Shared::new(
+            config.clone(),
+            Arc::clone(clients),
+            Arc::clone(self.shared.sampler()),
+        );
         let group = Group::new(Separator::default(), Arc::new(|_, _| {}));
         let member = group.add(config, opening(&shared))?;
         let made = Self::of(member, shared, Some(group));
@@ -276,7 +285,7 @@ impl Upstream {
             );
             return Err(Error::new(ErrorKind::ConnectionClosed, message));
         }
-        let made = Own::start(self.config(), client);
+        let made = Own::start(self.config(), client, self.shared.sampler());
         own.insert(client.number, Arc::clone(&made));
         Ok(made)
     }

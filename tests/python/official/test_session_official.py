@@ -55,6 +55,18 @@ async def test_official_server_parameters_are_taken():
 
 
 @pytest.mark.asyncio
+async def test_our_streams_tell_an_official_session_whose_they_are():
+    async with stdio_client(scripted()) as streams:
+        with pytest.raises((BaseExceptionGroup, TypeError, AttributeError)) as found:
+            async with OfficialSession(*streams) as other:
+                await other.initialize()
+        failure = found.value
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
+    assert "give it to toolbridge.mcp.ClientSession" in str(failure)
+
+
+@pytest.mark.asyncio
 async def test_official_streams_are_refused_by_name():
     async with official_stdio_client(official(scripted())) as (read, write):
         with pytest.raises(TypeError, match="read_stream takes a stream of a toolbridge") as found:

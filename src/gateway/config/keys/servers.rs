@@ -39,7 +39,7 @@ keys! { SERVER of Server;
     yes "access_groups", "list of texts", "", "Names that stand for several servers, this one among them.";
     yes "allow_all_keys", "boolean", "`false`", "Every key may use it, whatever else the key may use.";
     yes "available_on_public_internet", "boolean", "`true`", "`false` lets only callers of this machine and of private networks use it, by the address of their connection.";
-    yes "allow_sampling", "boolean", "clients that can are asked", "Whether it may ask for a completion; `true` lets a model of `model_list` answer for a client that cannot.";
+    yes "allow_sampling", "boolean", "clients that can are asked", "Whether it may ask for a completion; `true` lets a model of `model_list` answer for a client that cannot: the first that a hint of the server names, or the first one.";
     yes "allow_elicitation", "boolean", "clients that can are asked", "Whether it may ask the person at the client.";
     yes "connect_timeout", "seconds", "`30`", "How long one attempt to reach it may take. Ours.";
     yes "keep_alive", "seconds, or `false`", "`30` over HTTP", "How often it is asked for a sign of life while it is silent. Ours.";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::parking::{self, Parking};
 use super::seal::state_of;
 use super::splice::{member, progress_token, text_member, with_member, without_envelope};
-use super::{Asked, describe, listen, policy, rounds};
+use super::{Asked, describe, listen, policy, rounds, traced};
 use crate::gateway::mcp::client::Client;
 use crate::gateway::mcp::message::{INVALID_PARAMS, METHOD_NOT_FOUND, RpcError, unasked};
 use crate::gateway::mcp::upstream::{Ear, Level, Own, Related, Upstream, level_of};
@@ -257,17 +257,22 @@ pub(super) async fn send(
     params: Option<RawJson>,
     related: Arc<dyn Events>,
 ) -> Result<RawJson, RpcError> {
+    let mut span = traced::begin(asked, lasting.name());
+    let (params, headers) = traced::passed_on(&span, params);
     let options = CallOptions {
         verbatim: true,
         progress: params.as_ref().and_then(|params| progress(params, asked)),
         related: Some(related),
+        headers,
         ..CallOptions::default()
     };
     let params = Params {
         object: params,
         meta: None,
     };
-    Ok(lasting.request(asked.method, params, options).await?)
+    let answer = lasting.request(asked.method, params, options).await;
+    traced::end(&mut span, answer.as_ref());
+    Ok(answer?)
 }
 
 /// Progress goes to the stream of the request, under the token that the client knows.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::direct::nothing;
 use super::splice::{text_member, with_subscription};
-use super::{Asked, rounds};
+use super::{Asked, rounds, traced};
 use crate::gateway::mcp::message::{INVALID_PARAMS, RpcError, unasked};
 use crate::gateway::mcp::upstream::{Listener, Upstream};
 use crate::json::RawJson;
@@ -49,8 +49,11 @@ pub(super) async fn passed_on(up: &Upstream, asked: &Asked<'_>) -> Result<RawJso
     let torn_down = Arc::new(Notify::new());
     let (outlet, id) = (Arc::clone(asked.outlet), asked.id.clone());
     let ending = Arc::clone(&torn_down);
+    let mut span = traced::begin(asked, up.lasting().name());
+    let (params, headers) = traced::passed_on(&span, asked.params.clone());
     let options = CallOptions {
         verbatim: true,
+        headers,
         subscriber: Some(Arc::new(move |method, params| {
             if method == TORN_DOWN {
                 ending.notify_one();
@@ -62,11 +65,12 @@ pub(super) async fn passed_on(up: &Upstream, asked: &Asked<'_>) -> Result<RawJso
         ..CallOptions::default()
     };
     let params = Params {
-        object: asked.params.clone(),
+        object: params,
         meta: None,
     };
     tokio::select! {
         answer = up.lasting().request(asked.method, params, options) => {
+            traced::end(&mut span, answer.as_ref());
             Ok(with_subscription(Some(&answer?), asked.id))
         }
         () = torn_down.notified() => Ok(ended(asked.id)),

@@ -10,15 +10,18 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Asked;
 use super::describe::completed;
 use super::direct::own_level;
 use super::seal::{Purpose, Seal, Ticket, state_of};
 use super::splice::{member, named, progress_token, with_member, without_envelope};
+use super::{Asked, traced};
 use crate::error::Result;
 use crate::gateway::mcp::client::{Abilities, Outlet};
 use crate::gateway::mcp::message::{INTERNAL_ERROR, INVALID_PARAMS, RpcError, unasked};
-use crate::gateway::mcp::upstream::{Asks, Lease, Level, Served, Upstream, is_allowed};
+use crate::gateway::mcp::upstream::{
+    Asks, Lease, Level, Served, Upstream, is_allowed, is_sampled_here,
+};
+use crate::gateway::trace::Span;
 use crate::json::RawJson;
 use crate::mcp::{CallOptions, Params, PeerError};
 
@@ -295,7 +298,11 @@ fn begin(up: &Upstream, asked: &Asked<'_>) -> Result<Call, RpcError> {
         asked.client.described().abilities(),
         up.config().policy.clone(),
     );
+    let sampler = Arc::clone(up.shared.sampler());
     let asks: Asks = Arc::new(move |method, params| {
+        if is_sampled_here(&policy, abilities, method) {
+            return sampler.answer(params);
+        }
         let is_possible = can_answer(abilities, method) && is_allowed(&policy, method);
         let (method, sender) = (method.to_owned(), sender.clone());
         Box::pin(async move {
@@ -331,8 +338,9 @@ fn begin(up: &Upstream, asked: &Asked<'_>) -> Result<Call, RpcError> {
     });
     let method = asked.method.to_owned();
     let params = asked.params.as_ref().map(without_envelope);
+    let span = traced::begin(asked, &up.config().name);
     let work = tokio::spawn(async move {
-        let outcome = work(&lease, &method, params, progress, level.ok()).await;
+        let outcome = work(&lease, &method, (params, span), progress, level.ok()).await;
         lease.give_back();
         outcome
     });
@@ -348,7 +356,7 @@ fn begin(up: &Upstream, asked: &Asked<'_>) -> Result<Call, RpcError> {
 async fn work(
     lease: &Lease,
     method: &str,
-    params: Option<RawJson>,
+    (params, mut span): (Option<RawJson>, Span),
     progress: Option<crate::mcp::session::ProgressListener>,
     level: Option<Level>,
 ) -> Result<RawJson, RpcError> {
@@ -369,8 +377,10 @@ async fn work(
             .request("logging/setLevel", params, CallOptions::default())
             .await;
     }
+    let (params, headers) = traced::passed_on(&span, params);
     let options = CallOptions {
         verbatim: true,
+        headers,
         progress,
         related: Some(leased.events()),
         ..CallOptions::default()
@@ -379,5 +389,7 @@ async fn work(
         object: params,
         meta: None,
     };
-    Ok(lasting.request(method, params, options).await?)
+    let answer = lasting.request(method, params, options).await;
+    traced::end(&mut span, answer.as_ref());
+    Ok(answer?)
 }

@@ -12,7 +12,7 @@ use super::Asked;
 use super::splice::{appended, members, named, result_type, with_meta, without};
 use crate::gateway::mcp::client::Described;
 use crate::gateway::mcp::message::{INTERNAL_ERROR, RpcError};
-use crate::gateway::mcp::upstream::{Level, Upstream};
+use crate::gateway::mcp::upstream::{Level, Upstream, allowed, is_sampled_here};
 use crate::json::RawJson;
 use crate::mcp::client::{MODERN_VERSIONS, Profile};
 
@@ -41,7 +41,11 @@ struct Wish<'a> {
 /// Sends a request until its answer is complete.
 pub(super) async fn request(up: &Upstream, asked: &Asked<'_>) -> Result<RawJson, RpcError> {
     let level = up.shared.level(asked.client);
-    let params = stamped(asked.params.as_ref(), &asked.client.described(), level);
+    let mut described = (*asked.client.described()).clone();
+    let ours = described.capabilities.take();
+    let ours = ours.unwrap_or_else(|| RawJson::trusted("{}"));
+    described.capabilities = Some(allowed(&ours, &up.config().policy));
+    let params = stamped(asked.params.as_ref(), &described, level);
     let mut sent = params.clone();
     let mut pause = FIRST_PAUSE;
     for _ in 0..=MAXIMUM_ROUNDS {
@@ -55,7 +59,10 @@ pub(super) async fn request(up: &Upstream, asked: &Asked<'_>) -> Result<RawJson,
         match wanted.input_requests {
             Some(requests) => {
                 pause = FIRST_PAUSE;
-                pieces.push(named("inputResponses", &fulfilled(asked, requests).await?));
+                pieces.push(named(
+                    "inputResponses",
+                    &fulfilled(up, asked, requests).await?,
+                ));
             }
             None if wanted.request_state.is_some() => {
                 tokio::time::sleep(pause).await;
@@ -80,7 +87,12 @@ fn broken(what: &str) -> RpcError {
 }
 
 /// Asks the client for all that is wanted, at once.
-async fn fulfilled(asked: &Asked<'_>, requests: &RawValue) -> Result<String, RpcError> {
+async fn fulfilled(
+    up: &Upstream,
+    asked: &Asked<'_>,
+    requests: &RawValue,
+) -> Result<String, RpcError> {
+    let (policy, abilities) = (&up.config().policy, asked.client.described().abilities());
     let wishes = members(requests.get().as_bytes()).into_iter();
     let answers = wishes.map(|(key, wish)| async move {
         let wish: Wish<'_> =
@@ -88,10 +100,15 @@ async fn fulfilled(asked: &Asked<'_>, requests: &RawValue) -> Result<String, Rpc
         let params = wish
             .params
             .map(|params| RawJson::trusted(params.get().to_owned()));
-        let answer = asked
-            .client
-            .ask(Some(asked.outlet), &wish.method, params.as_ref());
-        let answer = answer.await.map_err(RpcError::from)?;
+        let answer = if is_sampled_here(policy, abilities, &wish.method) {
+            up.shared.sampler().answer(params).await
+        } else {
+            let asking = asked.client;
+            asking
+                .ask(Some(asked.outlet), &wish.method, params.as_ref())
+                .await
+        };
+        let answer = answer.map_err(RpcError::from)?;
         let text = String::from_utf8_lossy(answer.as_bytes()).into_owned();
         Ok::<_, RpcError>(named(&key, &text))
     });

@@ -14,8 +14,9 @@ const FOR_A_SERVER: &str = "x-mcp-";
 const MAXIMUM_HEADERS: usize = 64;
 /// The headers that carry the key of the gateway itself.
 const KEYS: [&str; 2] = ["x-litellm-api-key", "api-key"];
-/// What belongs to the connection of the client, or to the protocol.
-const OF_THE_CONNECTION: [&str; 14] = [
+/// What belongs to the connection of the client, or to the protocol; a trace goes on with each
+/// request, and needs no connection of its own.
+const OF_THE_CONNECTION: [&str; 16] = [
     "accept",
     "accept-encoding",
     "connection",
@@ -27,6 +28,8 @@ const OF_THE_CONNECTION: [&str; 14] = [
     "keep-alive",
     "last-event-id",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",

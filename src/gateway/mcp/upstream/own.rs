@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::related::{Asks, is_for_everybody};
 use super::{lock, setup};
-use crate::gateway::mcp::client::{Client, Described, Outlet};
+use crate::gateway::mcp::client::{Abilities, Client, Described, Outlet};
 use crate::gateway::mcp::message::unasked;
+use crate::gateway::sampling::{self, Sampler};
 use crate::json::RawJson;
 use crate::mcp::client::{Mode, Profile};
 use crate::mcp::lasting::Server;
@@ -29,6 +30,7 @@ pub(in crate::gateway::mcp) struct Own {
 pub(in crate::gateway::mcp) struct Ear {
     client: Weak<Client>,
     policy: Policy,
+    sampler: Arc<Sampler>,
     /// Where the requests that are under way hear what belongs to them.
     calls: Mutex<BTreeMap<u64, Arc<dyn Outlet>>>,
     next: AtomicU64,
@@ -45,10 +47,15 @@ impl std::fmt::Debug for Ear {
 
 impl Own {
     /// Begins to connect. Must be called inside the runtime.
-    pub(super) fn start(config: &ServerConfig, client: &Arc<Client>) -> Arc<Self> {
+    pub(super) fn start(
+        config: &ServerConfig,
+        client: &Arc<Client>,
+        sampler: &Arc<Sampler>,
+    ) -> Arc<Self> {
         let ear = Arc::new(Ear {
             client: Arc::downgrade(client),
             policy: config.policy.clone(),
+            sampler: Arc::clone(sampler),
             calls: Mutex::default(),
             next: AtomicU64::new(0),
         });
@@ -68,7 +75,7 @@ pub(in crate::gateway::mcp) fn connection(
     let capabilities = described.capabilities.as_ref();
     let profile = Profile {
         client_info: described.info.clone().unwrap_or(ours.client_info),
-        capabilities: capabilities.map_or(ours.capabilities, |own| allowed(own, &config.policy)),
+        capabilities: allowed(capabilities.unwrap_or(&ours.capabilities), &config.policy),
         log_level: None,
     };
     let server = Server {
@@ -89,8 +96,9 @@ pub(in crate::gateway::mcp) fn connection(
     )
 }
 
-/// The capabilities of a client without those that the configuration keeps from the server.
-fn allowed(capabilities: &RawJson, policy: &Policy) -> RawJson {
+/// The capabilities of a client without those that the configuration keeps from the server, and with
+/// what the gateway does in its place.
+pub(in crate::gateway::mcp) fn allowed(capabilities: &RawJson, policy: &Policy) -> RawJson {
     let refused = [
         ("sampling", policy.allow_sampling),
         ("elicitation", policy.allow_elicitation),
@@ -103,6 +111,12 @@ fn allowed(capabilities: &RawJson, policy: &Policy) -> RawJson {
         let value = value.get_or_insert_with(|| capabilities.to_value().unwrap_or_default());
         if let Some(object) = value.as_object_mut() {
             object.remove(name);
+        }
+    }
+    if policy.allow_sampling == Some(true) {
+        let value = value.get_or_insert_with(|| capabilities.to_value().unwrap_or_default());
+        if let Some(object) = value.as_object_mut() {
+            object.entry("sampling").or_insert_with(|| json!({}));
         }
     }
     value.map_or_else(
@@ -118,6 +132,15 @@ pub(in crate::gateway::mcp) fn is_allowed(policy: &Policy, method: &str) -> bool
         "elicitation/create" => policy.allow_elicitation != Some(false),
         _ => true,
     }
+}
+
+/// Whether a model answers a server's request in the place of a client with these abilities.
+pub(in crate::gateway::mcp) fn is_sampled_here(
+    policy: &Policy,
+    abilities: Abilities,
+    method: &str,
+) -> bool {
+    method == sampling::METHOD && policy.allow_sampling == Some(true) && !abilities.sampling
 }
 
 /// One request that is under way.
@@ -147,8 +170,13 @@ impl Ear {
     /// What asks the client on one of its streams.
     pub(in crate::gateway::mcp) fn asks(&self, outlet: Option<Arc<dyn Outlet>>) -> Asks {
         let (client, policy) = (Weak::clone(&self.client), self.policy.clone());
+        let sampler = Arc::clone(&self.sampler);
         Arc::new(move |method, params| {
             let client = client.upgrade().filter(|_| is_allowed(&policy, method));
+            let abilities = client.as_ref().map(|client| client.described().abilities());
+            if abilities.is_some_and(|can| is_sampled_here(&policy, can, method)) {
+                return sampler.answer(params);
+            }
             let (method, outlet) = (method.to_owned(), outlet.clone());
             Box::pin(async move {
                 let Some(client) = client else {

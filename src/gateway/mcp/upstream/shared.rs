@@ -11,9 +11,10 @@ use serde::Deserialize;
 use super::lists::Lists;
 use super::news::News;
 use super::related::is_wanted;
-use super::{Clients, Level, Own, lock};
-use crate::gateway::mcp::client::{Client, Outlet};
+use super::{Clients, Level, Own, is_sampled_here, lock};
+use crate::gateway::mcp::client::{Abilities, Client, Outlet};
 use crate::gateway::mcp::message::unasked;
+use crate::gateway::sampling::Sampler;
 use crate::json::RawJson;
 use crate::mcp::{Events, PeerAnswer, PeerError, ServerConfig};
 
@@ -21,6 +22,7 @@ use crate::mcp::{Events, PeerAnswer, PeerError, ServerConfig};
 pub(in crate::gateway::mcp) struct Shared {
     config: ServerConfig,
     clients: Arc<Clients>,
+    sampler: Arc<Sampler>,
     /// The clients that do not share.
     pub(super) own: Mutex<HashMap<u64, Arc<Own>>>,
     pub(super) news: News,
@@ -93,10 +95,15 @@ impl Drop for Entry<'_> {
 }
 
 impl Shared {
-    pub(in crate::gateway::mcp) fn new(config: ServerConfig, clients: Arc<Clients>) -> Arc<Self> {
+    pub(in crate::gateway::mcp) fn new(
+        config: ServerConfig,
+        clients: Arc<Clients>,
+        sampler: Arc<Sampler>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             config,
             clients,
+            sampler,
             own: Mutex::default(),
             news: News::default(),
             lists: Lists::default(),
@@ -105,6 +112,15 @@ impl Shared {
             next: AtomicU64::new(0),
             has_earlier: AtomicBool::new(false),
         })
+    }
+
+    /// What answers for clients that cannot.
+    pub(in crate::gateway::mcp) fn sampler(&self) -> &Arc<Sampler> {
+        &self.sampler
+    }
+
+    pub(super) fn config(&self) -> &ServerConfig {
+        &self.config
     }
 
     pub(super) fn has_earlier(&self) {
@@ -318,7 +334,12 @@ impl Events for Ear {
         );
     }
 
-    fn request(&self, method: &str, _params: Option<RawJson>) -> PeerAnswer {
+    fn request(&self, method: &str, params: Option<RawJson>) -> PeerAnswer {
+        // Clients that can be asked have a connection of their own.
+        let nobody = Abilities::default();
+        if is_sampled_here(&self.shared.config.policy, nobody, method) {
+            return self.shared.sampler.answer(params);
+        }
         let refusal = PeerError::method_not_found(method);
         Box::pin(async move { Err(refusal) })
     }

@@ -7,6 +7,8 @@
 //! | `endpoint` | URL, headers and key of one request |
 //! | `service` | what a kind of endpoint has of its own, behind one trait |
 //! | `authorize` | credentials that have to be made or signed for each request |
+//! | `names` | which provider a name or a URL means, and which was probably meant |
+//! | `reference` | PROVIDERS.md |
 //! | `error_body` | what the body of an error says |
 //! | `openai`, `anthropic`, … | one kind of endpoint each |
 
@@ -16,7 +18,10 @@ pub mod anthropic;
 pub mod authorize;
 pub mod endpoint;
 pub mod error_body;
+pub mod names;
 pub mod openai;
+pub mod ragflow;
+pub mod reference;
 pub mod service;
 mod table;
 
@@ -46,15 +51,6 @@ pub fn by_bare_name(model: &str) -> Option<&'static Provider> {
             .iter()
             .any(|pattern| matches(pattern, model))
     })
-}
-
-/// The names, for an error.
-pub fn names() -> String {
-    all()
-        .iter()
-        .map(|provider| provider.name)
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// `#` stands for digits up to the end or a dash, `*` at the end for anything.

@@ -36,6 +36,7 @@ mod llm_endpoint;
 mod llm_golden;
 #[cfg(test)]
 mod llm_passage;
+mod llm_providers;
 #[cfg(test)]
 mod llm_router;
 #[cfg(test)]

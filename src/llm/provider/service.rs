@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, openai};
+use super::{Provider, anthropic, openai, ragflow};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -25,6 +25,8 @@ pub enum Kind {
     Openai,
     /// Anthropic's Messages API.
     Anthropic,
+    /// Chats and agents of RAGFlow.
+    Ragflow,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
+            Self::Ragflow => &ragflow::Ragflow,
         }
     }
 }
@@ -73,10 +76,11 @@ pub trait Service: Debug + Sync {
         key: Option<String>,
         asked: &Asked<'_>,
     ) -> Result<Authentication, Error> {
-        match key {
-            Some(key) => Ok(Authentication::Bearer(key)),
-            None if asked.needs_key() => Err(asked.no_key()),
-            None => Ok(Authentication::Nothing),
+        match (key, &asked.provider().key_header) {
+            (Some(key), Some(name)) => Ok(Authentication::Header(name.clone(), key)),
+            (Some(key), None) => Ok(Authentication::Bearer(key)),
+            (None, _) if asked.needs_key() => Err(asked.no_key()),
+            (None, _) => Ok(Authentication::Nothing),
         }
     }
 
@@ -141,9 +145,11 @@ impl Asked<'_> {
 
     /// Whether a request without a key is refused: not if the caller says by a header who it is.
     pub fn needs_key(&self) -> bool {
+        let own = self.provider().key_header.as_ref();
         let is_said = |name: &str| {
             ["authorization", "x-api-key", "api-key"]
-                .iter()
+                .into_iter()
+                .chain(own.map(HeaderName::as_str))
                 .any(|known| name.eq_ignore_ascii_case(known))
         };
         let headers = self.settings.headers.iter();
@@ -153,12 +159,15 @@ impl Asked<'_> {
     /// There is no key: every place where one was looked for.
     pub fn no_key(&self) -> Error {
         let provider = self.provider();
+        let variables = match provider.key_variables.as_slice() {
+            [] => String::new(),
+            names => format!("set the environment variable {} or ", names.join(" or ")),
+        };
         self.refusal(
             ErrorKind::Authentication,
             format!(
-                "no API key for {}: set the environment variable {} or give the api_key argument",
-                provider.name,
-                provider.key_variables.join(" or ")
+                "no API key for {}: {variables}give the api_key argument",
+                provider.name
             ),
         )
     }

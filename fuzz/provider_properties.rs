@@ -64,6 +64,10 @@ fn chunks<'a>(wire: Wire, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Bytes>
     }
     events.extend(framer.finish());
     for event in events {
+        // What is no object is refused before it is translated.
+        if event.is_error || !event.data.trim_ascii_start().starts_with(b"{") {
+            return (found, false);
+        }
         match translator.event(&event.data, &mut found) {
             Ok(Progress::More) => {}
             Ok(Progress::Done) => break,
@@ -72,10 +76,11 @@ fn chunks<'a>(wire: Wire, pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Bytes>
     }
     let is_whole = translator.end(&mut found);
     for chunk in &found {
-        // What came in OpenAI's form is passed on as text, surrogates without their other half too.
-        let read = RawJson::parse(chunk.clone());
+        // What came in OpenAI's form is passed on as it came, with what is no text in its texts.
+        let text = String::from_utf8_lossy(chunk).into_owned();
+        let is_object = text.trim_start().starts_with('{');
         assert!(
-            read.is_ok() && chunk.trim_ascii_start().starts_with(b"{"),
+            is_object && RawJson::parse(text).is_ok(),
             "a chunk is an object"
         );
     }

@@ -1,5 +1,5 @@
 //! The command line, shared by the binary and the console script of the wheel. Owns [`main`]; uses
-//! `gateway`.
+//! `gateway`, and the table of providers.
 //!
 //! | module | owns |
 //! |---|---|
@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand};
 use crate::document::fields::Lookup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::config::{Config, keys};
+use crate::llm::provider::reference as providers;
 
 pub use log::{Format, Log};
 
@@ -62,6 +63,8 @@ enum Command {
     Serve(Serve),
     /// Says what is wrong with a configuration, without starting anything.
     Check(Check),
+    /// Prints the providers of models, in Markdown: keys, bases, and what they do not take.
+    Providers,
     /// Has a person agree in a browser that the gateway uses an MCP server, and keeps the tokens.
     Authorize(Authorize),
 }
@@ -159,6 +162,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, install: fn(Log)) -> 
 async fn run(arguments: Arguments, ignored: &[String], install: fn(Log)) -> u8 {
     let serve = match arguments.command {
         Some(Command::Check(check)) => return told(self::check(&check)),
+        Some(Command::Providers) => {
+            say(providers::reference().trim_end());
+            return 0;
+        }
         Some(Command::Authorize(authorize)) => {
             return told(authorize::authorize(&authorize).await);
         }

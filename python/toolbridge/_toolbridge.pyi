@@ -244,7 +244,7 @@ def chat_stream_sync(
     model: str, body: dict[str, Any], options: dict[str, Any]
 ) -> tuple[ChatStreamSource, dict[str, Any]]: ...
 def model_provider(
-    model: str, custom_llm_provider: str | None, has_api_base: bool
+    model: str, custom_llm_provider: str | None, api_base: str | None
 ) -> tuple[str, str]: ...
 
 @final

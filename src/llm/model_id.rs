@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorContext, ErrorKind};
 
-use super::provider::{self, Provider};
+use super::provider::{self, Provider, names};
 
 /// A model as the caller named it, with its provider and the name that the provider knows.
 #[derive(Debug, Clone)]
@@ -16,17 +16,33 @@ pub struct ModelId {
 }
 
 impl ModelId {
-    /// Resolves `given`.
-    ///
-    /// In this order: `custom_llm_provider`; a `provider/` prefix; the bare names that a provider
-    /// claims (`gpt-…`, `o3…`); and, with an explicit `api_base`, any name without a slash, which is
-    /// then a model of an OpenAI-compatible endpoint.
+    /// Resolves `given`, without knowing which `api_base` there is.
     pub fn resolve(
         given: &str,
         custom_llm_provider: Option<&str>,
         has_api_base: bool,
     ) -> Result<Self, Error> {
-        let (provider, name) = find(given, custom_llm_provider, has_api_base)?;
+        Self::at(given, custom_llm_provider, has_api_base.then_some(""))
+    }
+
+    /// Resolves `given`.
+    ///
+    /// In this order: `custom_llm_provider`; a `provider/` prefix; the provider whose own endpoint
+    /// `api_base` is; the bare names that a provider claims (`gpt-…`, `claude-…`); and, with an
+    /// `api_base` of anybody else, any name without a slash, which is then a model of an
+    /// OpenAI-compatible endpoint.
+    pub fn at(
+        given: &str,
+        custom_llm_provider: Option<&str>,
+        api_base: Option<&str>,
+    ) -> Result<Self, Error> {
+        let (provider, name) = find(given, custom_llm_provider, api_base)?;
+        if let Some(reason) = provider.unsupported {
+            let message = format!("{} is not supported: {reason}", provider.name);
+            return Err(refusal(given, message).map_context(|context| {
+                context.provider = Some(provider.name.to_owned());
+            }));
+        }
         if name.is_empty() {
             return Err(refusal(
                 given,
@@ -46,15 +62,15 @@ impl ModelId {
 fn find<'a>(
     given: &'a str,
     custom_llm_provider: Option<&str>,
-    has_api_base: bool,
+    api_base: Option<&str>,
 ) -> Result<(&'static Provider, &'a str), Error> {
     if let Some(wanted) = custom_llm_provider {
         let Some(provider) = provider::by_name(wanted) else {
             return Err(refusal(
                 given,
                 format!(
-                    "unknown provider {wanted:?} in custom_llm_provider; known providers are {}",
-                    provider::names()
+                    "unknown provider {wanted:?} in custom_llm_provider{}",
+                    meant(wanted)
                 ),
             ));
         };
@@ -64,34 +80,56 @@ fn find<'a>(
             .unwrap_or(given);
         return Ok((provider, name));
     }
-    if let Some((prefix, name)) = given.split_once('/') {
-        return match provider::by_name(prefix) {
-            Some(provider) => Ok((provider, name)),
-            None => Err(refusal(
-                given,
-                format!(
-                    "unknown provider {prefix:?} in model {given:?}; known providers are {}. For an \
-                     OpenAI-compatible endpoint write \"openai/{given}\" and give api_base",
-                    provider::names()
-                ),
-            )),
-        };
+    let prefixed = given.split_once('/');
+    if let Some((prefix, name)) = prefixed
+        && let Some(provider) = provider::by_name(prefix)
+    {
+        return Ok((provider, name));
+    }
+    if let Some(provider) = api_base.and_then(names::by_base) {
+        return Ok((provider, given));
+    }
+    if let Some((prefix, _)) = prefixed {
+        return Err(refusal(
+            given,
+            format!(
+                "unknown provider {prefix:?} in model {given:?}{}. For an OpenAI-compatible endpoint \
+                 write \"openai/{given}\" and give api_base",
+                meant(prefix)
+            ),
+        ));
     }
     if let Some(provider) = provider::by_bare_name(given) {
         return Ok((provider, given));
     }
-    if has_api_base && let Some(provider) = provider::by_name(provider::OPENAI_COMPATIBLE) {
+    if api_base.is_some()
+        && let Some(provider) = provider::by_name(provider::OPENAI_COMPATIBLE)
+    {
         return Ok((provider, given));
     }
+    let meant = names::near_bare(given).map_or_else(String::new, |pattern| {
+        format!(" (did you mean {pattern:?}?)")
+    });
     Err(refusal(
         given,
         format!(
-            "no provider is known for model {given:?}: write \"provider/model\" with one of the \
-             providers {}, a bare OpenAI name (gpt-…, o1…, o3…, o4…, chatgpt-…, ft:gpt-…), or give \
-             api_base for an OpenAI-compatible endpoint",
-            provider::names()
+            "no provider is known for model {given:?}{meant}: write \"provider/model\", as in \
+             \"openai/gpt-4o\" ({LIST}), or give api_base for an OpenAI-compatible endpoint"
         ),
     ))
+}
+
+/// Where all the names are.
+const LIST: &str = "the command `toolbridge providers` lists all of them";
+
+/// The names that were probably meant, and where all of them are.
+fn meant(found: &str) -> String {
+    let near = names::near(found);
+    if near.is_empty() {
+        return format!("; {LIST}");
+    }
+    let near: Vec<String> = near.iter().map(|name| format!("{name:?}")).collect();
+    format!(": did you mean {}? {LIST}", near.join(" or "))
 }
 
 fn refusal(given: &str, message: String) -> Error {
@@ -150,12 +188,64 @@ mod tests {
 
     #[test]
     fn an_unknown_provider_names_what_was_found_and_what_is_accepted() {
-        for (given, custom) in [("nowhere/x", None), ("gpt-4o", Some("nowhere"))] {
+        for (given, custom) in [("opnai/x", None), ("gpt-4o", Some("opnai"))] {
             let error = ModelId::resolve(given, custom, true).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BadRequest);
-            assert!(error.message().contains("\"nowhere\""), "{error}");
-            assert!(error.message().contains("custom_openai, openai"), "{error}");
+            let message = error.message();
+            assert!(message.contains("unknown provider \"opnai\""), "{error}");
+            assert!(message.contains("did you mean \"openai\""), "{error}");
+            assert!(message.contains("`toolbridge providers`"), "{error}");
+            assert!(message.len() < 400, "{error}");
         }
+        let error = ModelId::resolve("quuxquux/x", None, false).unwrap_err();
+        assert!(!error.message().contains("did you mean"), "{error}");
+        assert!(
+            error.message().contains("`toolbridge providers`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_bare_name_that_is_misspelt_gets_a_hint() {
+        let error = ModelId::resolve("cluade-sonnet-4", None, false).unwrap_err();
+        assert!(
+            error.message().contains("did you mean \"claude-"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_endpoint_of_a_provider_says_who_serves_a_name_that_does_not() {
+        let groq = "https://api.groq.com/openai/v1";
+        for (given, base, provider, name) in [
+            ("llama-x", groq, "groq", "llama-x"),
+            ("meta-llama/x", groq, "groq", "meta-llama/x"),
+            ("gpt-oss-9", groq, "groq", "gpt-oss-9"),
+            // A prefix that is a provider's says more than the endpoint.
+            ("openai/x", groq, "openai", "x"),
+            ("gpt-9", "https://api.example.com/v1", "openai", "gpt-9"),
+            ("x", "https://api.example.com/v1", "custom_openai", "x"),
+        ] {
+            let id = ModelId::at(given, None, Some(base)).unwrap();
+            assert_eq!(
+                (id.provider.name, id.name.as_str()),
+                (provider, name),
+                "{given}"
+            );
+        }
+        assert!(ModelId::at("meta-llama/x", None, Some("https://api.example.com/v1")).is_err());
+    }
+
+    #[test]
+    fn a_provider_that_is_not_supported_says_why() {
+        let error = ModelId::resolve("github_copilot/gpt-4o", None, false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadRequest);
+        assert!(
+            error.message().contains("github_copilot is not supported"),
+            "{error}"
+        );
+        assert!(error.message().contains("login"), "{error}");
+        assert_eq!(error.context().provider.as_deref(), Some("github_copilot"));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! | `endpoint` | URL, headers and key of one request |
 //! | `service` | what a kind of endpoint has of its own, behind one trait |
 //! | `authorize` | credentials that have to be made or signed for each request |
+//! | `names` | which provider a name or a URL means, and which was probably meant |
+//! | `reference` | PROVIDERS.md |
 //! | `error_body` | what the body of an error says |
 //! | `aws` | regions, credentials and signatures of AWS |
 //! | `openai`, `anthropic`, … | one kind of endpoint each |
@@ -23,8 +25,11 @@ pub mod endpoint;
 pub mod error_body;
 pub mod gemini;
 pub mod mistral;
+pub mod names;
 pub mod ollama;
 pub mod openai;
+pub mod ragflow;
+pub mod reference;
 pub mod replicate;
 pub mod sagemaker;
 pub mod service;
@@ -56,15 +61,6 @@ pub fn by_bare_name(model: &str) -> Option<&'static Provider> {
             .iter()
             .any(|pattern| matches(pattern, model))
     })
-}
-
-/// The names, for an error.
-pub fn names() -> String {
-    all()
-        .iter()
-        .map(|provider| provider.name)
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 /// `#` stands for digits up to the end or a dash, `*` at the end for anything.

@@ -141,9 +141,9 @@ fn model_provider(
     py: Python<'_>,
     model: &str,
     custom_llm_provider: Option<&str>,
-    has_api_base: bool,
+    api_base: Option<&str>,
 ) -> PyResult<(&'static str, String)> {
-    ModelId::resolve(model, custom_llm_provider, has_api_base)
+    ModelId::at(model, custom_llm_provider, api_base)
         .map(|id| (id.provider.name, id.name))
         .map_err(|error| to_py(py, &error))
 }

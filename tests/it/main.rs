@@ -42,6 +42,7 @@ mod llm_fetch;
 mod llm_golden;
 #[cfg(test)]
 mod llm_passage;
+mod llm_providers;
 #[cfg(test)]
 mod llm_router;
 #[cfg(test)]

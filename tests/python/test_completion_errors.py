@@ -79,7 +79,7 @@ def test_no_messages_is_a_bad_request():
 
 
 def test_an_unknown_provider_names_what_was_found_and_what_is_accepted():
-    with pytest.raises(toolbridge.BadRequestError, match=r'"nowhere".*custom_openai, openai'):
+    with pytest.raises(toolbridge.BadRequestError, match=r'"nowhere".*`toolbridge providers`'):
         toolbridge.completion("nowhere/x", QUESTION)
     with pytest.raises(toolbridge.BadRequestError, match="api_base"):
         toolbridge.completion("my-model", QUESTION, api_key=KEY)

@@ -114,7 +114,7 @@ def _provider(model: str, request: Request) -> tuple[str, str]:
     """Provider and wire name; a mock also stands in for providers that are not there."""
     custom = request.options.get("custom_llm_provider")
     try:
-        return _toolbridge.model_provider(model, custom, "api_base" in request.options)
+        return _toolbridge.model_provider(model, custom, request.options.get("api_base"))
     except exceptions.BadRequestError:
         prefix, slash, name = model.partition("/")
         return (custom or prefix, name) if slash else (custom or "openai", model)

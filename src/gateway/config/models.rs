@@ -111,8 +111,8 @@ fn provider(given: &str, params: &mut Fields<'_>) -> Result<(ModelId, Endpoint)>
         Error::new(ErrorKind::Configuration, format!("{place}: {failure}"))
             .with_context(failure.context().clone())
     };
-    let has_base = settings.api_base.is_some();
-    let model = ModelId::resolve(given, named.as_deref(), has_base).map_err(at)?;
+    let api_base = settings.api_base.as_deref();
+    let model = ModelId::at(given, named.as_deref(), api_base).map_err(at)?;
     let mut endpoint = Endpoint::resolve(&model, &settings, params.variables()).map_err(at)?;
     if let Some(version) = version {
         with_version(&mut endpoint.url, &version);

@@ -108,7 +108,6 @@ fn says_nothing(name: &str, value: &Value) -> bool {
         "n" => value.as_u64() == Some(1),
         "temperature" | "top_p" => value.as_f64() == Some(1.0),
         "logprobs" | "store" => *value == Value::Bool(false),
-        "parallel_tool_calls" => *value == Value::Bool(true),
         "frequency_penalty" | "presence_penalty" => value.as_f64() == Some(0.0),
         "modalities" => value.as_array().is_some_and(|all| *all == ["text"]),
         // For the provider's own bookkeeping; an answer is the same without them.
@@ -121,6 +120,12 @@ fn says_nothing(name: &str, value: &Value) -> bool {
         "reasoning_effort" => value == "none",
         "service_tier" => value == "auto",
         "verbosity" => value == "medium",
+        "tool_choice" => value == "auto",
+        "parallel_tool_calls" => *value == Value::Bool(true),
+        "response_format" => value.get("type").is_some_and(|kind| kind == "text"),
+        "logit_bias" => value.as_object().is_some_and(Map::is_empty),
+        // What a stream tells beside the answer.
+        "stream_options" => true,
         _ => false,
     }
 }
@@ -188,6 +193,15 @@ pub fn adapt(
     refuse(refused, provider, model)?;
     for (name, value) in &own.force {
         body.insert(name.clone(), value.clone());
+    }
+    for (name, greatest) in &own.maximum {
+        let is_greater = match (body.get(name).and_then(Value::as_f64), greatest.as_f64()) {
+            (Some(value), Some(greatest)) => value > greatest,
+            _ => false,
+        };
+        if is_greater && !policy.allows(name) {
+            body.insert(name.clone(), greatest.clone());
+        }
     }
     if own.text_content
         && let Some(Value::Array(messages)) = body.get_mut("messages")

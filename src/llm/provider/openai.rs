@@ -21,9 +21,31 @@ impl Service for OpenAi {
         Wire::Chat
     }
 
-    fn url(&self, base: Url, _asked: &Asked<'_>, _streams: bool) -> Result<Url, Error> {
-        Ok(chat_completions_url(base))
+    fn url(&self, base: Url, asked: &Asked<'_>, _streams: bool) -> Result<Url, Error> {
+        Ok(match asked.provider().path {
+            Some(path) => with_path(base, path),
+            None => chat_completions_url(base),
+        })
     }
+}
+
+/// `base` + `path`, unless the base is the whole URL; segments that end the base and begin the path
+/// stand once, as in `https://host/v1` and `v1/chat/completions`.
+fn with_path(base: Url, path: &str) -> Url {
+    let given: Vec<&str> = base
+        .path()
+        .split('/')
+        .filter(|one| !one.is_empty())
+        .collect();
+    if given.ends_with(&["chat", "completions"]) {
+        return base;
+    }
+    let wanted: Vec<&str> = path.split('/').collect();
+    let shared = (0..=wanted.len().min(given.len()))
+        .rev()
+        .find(|count| given.ends_with(&wanted[..*count]))
+        .unwrap_or(0);
+    join(base.clone(), &wanted[shared..].join("/"))
 }
 
 /// `base` + `/chat/completions`, query kept.
@@ -54,5 +76,25 @@ mod tests {
         assert_eq!(url("http://h/v1/chat/completions"), wanted);
         assert_eq!(url("http://h"), "http://h/chat/completions");
         assert_eq!(url("http://h/v1?a=b"), "http://h/v1/chat/completions?a=b");
+    }
+
+    #[test]
+    fn a_path_of_the_row_is_joined_without_what_the_base_has_of_it() {
+        let url = |base, path| with_path(Url::parse(base).unwrap(), path).to_string();
+        let path = "v1/chat/completions";
+        assert_eq!(url("http://h", path), "http://h/v1/chat/completions");
+        assert_eq!(url("http://h/v1/", path), "http://h/v1/chat/completions");
+        assert_eq!(
+            url("http://h/a/v1/chat/completions/", path),
+            "http://h/a/v1/chat/completions/"
+        );
+        assert_eq!(
+            url("http://h/xv1", path),
+            "http://h/xv1/v1/chat/completions"
+        );
+        assert_eq!(
+            url("http://h/api/v2?a=b", "api/v2/gateway/chat/completions/"),
+            "http://h/api/v2/gateway/chat/completions/?a=b"
+        );
     }
 }

@@ -11,8 +11,8 @@ use url::Url;
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
 use super::{
-    Provider, anthropic, bedrock, cloudflare, cohere, gemini, mistral, ollama, openai, replicate,
-    sagemaker,
+    Provider, anthropic, bedrock, cloudflare, cohere, gemini, mistral, ollama, openai, ragflow,
+    replicate, sagemaker,
 };
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
@@ -44,6 +44,8 @@ pub enum Kind {
     Bedrock,
     /// Chat endpoints of Amazon `SageMaker`.
     Sagemaker,
+    /// Chats and agents of RAGFlow.
+    Ragflow,
 }
 
 impl Kind {
@@ -60,6 +62,7 @@ impl Kind {
             Self::Replicate => &replicate::Replicate,
             Self::Bedrock => &bedrock::Bedrock,
             Self::Sagemaker => &sagemaker::SageMaker,
+            Self::Ragflow => &ragflow::Ragflow,
         }
     }
 }
@@ -115,10 +118,11 @@ pub trait Service: Debug + Sync {
         key: Option<String>,
         asked: &Asked<'_>,
     ) -> Result<Authentication, Error> {
-        match key {
-            Some(key) => Ok(Authentication::Bearer(key)),
-            None if asked.needs_key() => Err(asked.no_key()),
-            None => Ok(Authentication::Nothing),
+        match (key, &asked.provider().key_header) {
+            (Some(key), Some(name)) => Ok(Authentication::Header(name.clone(), key)),
+            (Some(key), None) => Ok(Authentication::Bearer(key)),
+            (None, _) if asked.needs_key() => Err(asked.no_key()),
+            (None, _) => Ok(Authentication::Nothing),
         }
     }
 
@@ -183,9 +187,11 @@ impl Asked<'_> {
 
     /// Whether a request without a key is refused: not if the caller says by a header who it is.
     pub fn needs_key(&self) -> bool {
+        let own = self.provider().key_header.as_ref();
         let is_said = |name: &str| {
             ["authorization", "x-api-key", "api-key", "x-goog-api-key"]
-                .iter()
+                .into_iter()
+                .chain(own.map(HeaderName::as_str))
                 .any(|known| name.eq_ignore_ascii_case(known))
         };
         let headers = self.settings.headers.iter();
@@ -195,12 +201,15 @@ impl Asked<'_> {
     /// There is no key: every place where one was looked for.
     pub fn no_key(&self) -> Error {
         let provider = self.provider();
+        let variables = match provider.key_variables.as_slice() {
+            [] => String::new(),
+            names => format!("set the environment variable {} or ", names.join(" or ")),
+        };
         self.refusal(
             ErrorKind::Authentication,
             format!(
-                "no API key for {}: set the environment variable {} or give the api_key argument",
-                provider.name,
-                provider.key_variables.join(" or ")
+                "no API key for {}: {variables}give the api_key argument",
+                provider.name
             ),
         )
     }

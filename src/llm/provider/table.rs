@@ -1,6 +1,7 @@
 //! The rows of `providers.toml`.
 
-use serde::Deserialize;
+use http::HeaderName;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::service::Kind;
@@ -18,12 +19,18 @@ pub struct Provider {
     pub key_variables: Vec<&'static str>,
     /// Whether a request without a key is refused before it is sent.
     pub key_required: bool,
+    /// The header that carries the key, where it is not `Authorization: Bearer`.
+    pub key_header: Option<HeaderName>,
+    /// What follows the base in the URL of the call, where the kind does not say it.
+    pub path: Option<&'static str>,
     /// What it speaks, and how its URLs and credentials are made.
     pub kind: Kind,
     /// Model names that need no prefix.
     pub bare_names: Vec<&'static str>,
     /// Headers that are filled from variables: the header, and its variables.
     pub header_variables: Vec<(&'static str, Vec<&'static str>)>,
+    /// Why it cannot be called, for those that are known and not supported.
+    pub unsupported: Option<&'static str>,
     /// What is particular about its parameters.
     pub parameters: Parameters,
 }
@@ -38,6 +45,8 @@ pub struct Parameters {
     pub unsupported: Vec<String>,
     /// Parameters that every request gets, whatever it says.
     pub force: Map<String, Value>,
+    /// The greatest numbers that it takes; greater ones become these.
+    pub maximum: Map<String, Value>,
     /// Whether the content of messages has to be a text.
     pub text_content: bool,
     /// The member of the body that takes parameters which nobody here knows; the body itself
@@ -62,12 +71,16 @@ struct Row {
     key_variables: Vec<String>,
     #[serde(default)]
     key: Key,
+    #[serde(default, deserialize_with = "header")]
+    key_header: Option<HeaderName>,
+    path: Option<String>,
     #[serde(default)]
     service: Kind,
     #[serde(default)]
     bare_names: Vec<String>,
     #[serde(default)]
     headers: Map<String, Value>,
+    unsupported: Option<String>,
     #[serde(default)]
     parameters: Parameters,
 }
@@ -78,6 +91,11 @@ enum Key {
     #[default]
     Required,
     Optional,
+}
+
+fn header<'de, D: Deserializer<'de>>(row: D) -> Result<Option<HeaderName>, D::Error> {
+    let name = String::deserialize(row)?;
+    name.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// The rows live as long as the process.
@@ -115,9 +133,12 @@ fn provider(name: String, row: Row) -> Provider {
         base_variables: all_forever(row.base_variables),
         key_variables: all_forever(row.key_variables),
         key_required: row.key == Key::Required,
+        key_header: row.key_header,
+        path: row.path.map(forever),
         kind: row.service,
         bare_names: all_forever(row.bare_names),
         header_variables: header_variables.collect(),
+        unsupported: row.unsupported.map(forever),
         parameters: row.parameters,
     }
 }
@@ -130,5 +151,16 @@ mod tests {
     fn every_row_is_read() {
         let providers = parse(include_str!("providers.toml")).unwrap();
         assert!(providers.iter().any(|provider| provider.name == "openai"));
+    }
+
+    #[test]
+    fn a_row_with_a_member_that_is_unknown_or_no_header_is_not_read() {
+        for row in [
+            "kay = \"optional\"",
+            "key_header = \"a b\"",
+            "parameters.maximal.n = 1",
+        ] {
+            assert!(parse(&format!("[x]\n{row}")).is_err(), "{row}");
+        }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn request(
             body.del_item(name)?;
         }
     }
-    let id = ModelId::resolve(&given, provider.as_deref(), settings.api_base.is_some())
+    let id = ModelId::at(&given, provider.as_deref(), settings.api_base.as_deref())
         .map_err(|error| to_py(py, &error))?;
     let endpoint = Endpoint::resolve(&id, &settings, &|name| std::env::var(name).ok())
         .map_err(|error| to_py(py, &error))?;

@@ -1,0 +1,100 @@
+//! The reference of the providers, in Markdown, out of the table. Pure.
+
+use std::fmt::Write;
+
+use super::{Provider, all};
+use crate::llm::provider::service::Kind;
+
+/// What follows the introduction of PROVIDERS.md.
+pub fn reference() -> String {
+    let mut providers: Vec<&Provider> = all().iter().collect();
+    providers.sort_by_key(|provider| provider.name);
+    let mut text = String::new();
+    text.push_str("| provider | kind | key | base | does not take | notes |\n");
+    text.push_str("|---|---|---|---|---|---|\n");
+    let (served, refused): (Vec<&Provider>, Vec<&Provider>) = providers
+        .into_iter()
+        .partition(|provider| provider.unsupported.is_none());
+    for provider in served {
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {} |",
+            provider.name,
+            kind(provider),
+            key(provider),
+            base(provider),
+            codes(&provider.parameters.unsupported),
+            notes(provider),
+        );
+    }
+    text.push_str("\n### Known and not supported\n\n| provider | why |\n|---|---|\n");
+    for provider in refused {
+        let reason = provider.unsupported.unwrap_or_default();
+        let _ = writeln!(text, "| `{}` | {} |", provider.name, reason);
+    }
+    text
+}
+
+fn kind(provider: &Provider) -> &'static str {
+    match provider.kind {
+        Kind::Openai => "data",
+        _ => "native",
+    }
+}
+
+fn codes<T: AsRef<str>>(names: &[T]) -> String {
+    let codes: Vec<String> = names
+        .iter()
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect();
+    codes.join(", ")
+}
+
+fn key(provider: &Provider) -> String {
+    let mut text = codes(&provider.key_variables);
+    if !provider.key_required && !text.is_empty() {
+        text.push_str(" (optional)");
+    }
+    text
+}
+
+fn base(provider: &Provider) -> String {
+    let variables = codes(&provider.base_variables);
+    match (provider.default_base, variables.is_empty()) {
+        (Some(base), true) => base.to_owned(),
+        (Some(base), false) => format!("{base} or {variables}"),
+        (None, true) if provider.kind == Kind::Openai => "`api_base`".to_owned(),
+        (None, true) => String::new(),
+        (None, false) => variables,
+    }
+}
+
+fn notes(provider: &Provider) -> String {
+    let own = &provider.parameters;
+    let mut notes = Vec::new();
+    if !provider.bare_names.is_empty() {
+        notes.push(format!("without prefix: {}", codes(&provider.bare_names)));
+    }
+    if let Some(header) = &provider.key_header {
+        notes.push(format!("key in `{header}`"));
+    }
+    for (header, variables) in &provider.header_variables {
+        notes.push(format!("`{header}` from {}", codes(variables)));
+    }
+    for (name, other) in &own.rename {
+        notes.push(format!(
+            "`{name}` goes as `{}`",
+            other.as_str().unwrap_or_default()
+        ));
+    }
+    for (name, value) in &own.force {
+        notes.push(format!("`{name}` is always `{value}`"));
+    }
+    for (name, value) in &own.maximum {
+        notes.push(format!("`{name}` is at most {value}"));
+    }
+    if own.text_content {
+        notes.push("text parts are sent as one text".to_owned());
+    }
+    notes.join("; ")
+}

@@ -19,6 +19,8 @@ pub mod anthropic;
 pub mod finish;
 pub mod gemini;
 pub mod parameters;
+pub mod reasoning;
+pub mod responses;
 
 /// What the conversion of an answer has to know of its request.
 #[derive(Debug, Clone, Default)]

@@ -37,7 +37,7 @@ impl ModelId {
         }
         Ok(Self {
             given: given.to_owned(),
-            name: name.to_owned(),
+            name: provider.kind.service().model_name(name),
             provider,
         })
     }

@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 
 pub mod anthropic;
 pub mod authorize;
+pub mod azure;
 pub mod endpoint;
 pub mod error_body;
 pub mod gemini;

@@ -3,3 +3,4 @@
 
 mod anthropic;
 pub(crate) mod play;
+mod responses;

@@ -19,6 +19,11 @@ const MODELS: &[&str] = &[
     "anthropic/claude-opus-5",
     "gemini/gemini-2.5-flash",
     "gemini/gemini-3-pro-preview",
+    "openai/gpt-5",
+    "openai/responses/gpt-4o",
+    "openai/gpt-5-pro",
+    "azure/gpt-4o",
+    "azure/responses/o4-mini",
 ];
 
 fn folder() -> PathBuf {

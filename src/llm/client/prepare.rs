@@ -11,6 +11,7 @@ use super::Call;
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
+use crate::llm::conversion::reasoning::Family;
 use crate::llm::conversion::{Conversion, Notes, parameters};
 use crate::llm::judge::Translation;
 use crate::llm::retry::random_bits;
@@ -33,7 +34,9 @@ impl<'a> Prepared<'a> {
         let provider = call.model.provider;
         let url = call.endpoint.url_of(streams);
         let conversion = call.endpoint.wire.conversion();
-        if conversion.is_none() && provider.parameters.is_plain() {
+        let is_plain = provider.parameters.is_plain()
+            && Family::of(provider.name, &call.model.given).is_none();
+        if conversion.is_none() && is_plain {
             return Ok(Self {
                 url,
                 body: call.body.clone(),

@@ -15,6 +15,8 @@ pub struct ErrorBody {
     pub param: Option<String>,
     /// Its type.
     pub error_type: Option<String>,
+    /// The code of the error within, as Azure has it.
+    pub inner_code: Option<String>,
 }
 
 impl ErrorBody {
@@ -31,7 +33,9 @@ impl ErrorBody {
             Value::Array(items) => items.first().unwrap_or(&Value::Null),
             other => other,
         };
-        let error = match body.get("error") {
+        // A stream of the Responses API fails with the whole response.
+        let inside = || body.get("response")?.get("error");
+        let error = match body.get("error").or_else(inside) {
             Some(Value::Null) | None => body,
             Some(error) => error,
         };
@@ -49,6 +53,9 @@ impl ErrorBody {
             code: text(error.get("code")),
             param: text(error.get("param")),
             error_type: text(error.get("type")),
+            inner_code: ["innererror", "inner_error"]
+                .iter()
+                .find_map(|key| text(error.get(*key)?.get("code"))),
         }
     }
 
@@ -70,6 +77,9 @@ impl ErrorBody {
                 ErrorKind::ContentPolicyViolation
             }
             "unsupported_parameter" | "unsupported_value" => ErrorKind::UnsupportedParams,
+            _ if self.inner_code.as_deref() == Some("ResponsibleAIPolicyViolation") => {
+                ErrorKind::ContentPolicyViolation
+            }
             _ => self.kind_by_sentence(),
         };
         let Some(status) = status else {
@@ -173,6 +183,12 @@ mod tests {
         );
         assert_eq!(
             kind(r#"{"error":{"message":"x","code":"content_filter"}}"#),
+            ErrorKind::ContentPolicyViolation
+        );
+        assert_eq!(
+            kind(
+                r#"{"error":{"message":"x","code":"400","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#
+            ),
             ErrorKind::ContentPolicyViolation
         );
         assert_eq!(

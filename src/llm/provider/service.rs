@@ -10,7 +10,7 @@ use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
-use super::{Provider, anthropic, gemini, openai};
+use super::{Provider, anthropic, azure, gemini, openai};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
@@ -27,6 +27,10 @@ pub enum Kind {
     Anthropic,
     /// Google AI Studio.
     Gemini,
+    /// Azure OpenAI.
+    Azure,
+    /// Azure AI Foundry.
+    AzureAi,
 }
 
 impl Kind {
@@ -36,13 +40,24 @@ impl Kind {
             Self::Openai => &openai::OpenAi,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Gemini => &gemini::Gemini,
+            Self::Azure => &azure::Azure,
+            Self::AzureAi => &azure::AzureAi,
         }
     }
 }
 
 /// What only some providers know, by LiteLLM's names: taken out of the arguments of a call, and out of
 /// `litellm_params`, for [`Settings::options`].
-pub const OPTIONS: &[&str] = &["api_version"];
+pub const OPTIONS: &[&str] = &[
+    "api_version",
+    "azure_ad_token",
+    "azure_scope",
+    "azure_username",
+    "azure_password",
+    "tenant_id",
+    "client_id",
+    "client_secret",
+];
 
 /// How a request says who sends it.
 #[derive(Debug, Clone)]
@@ -61,6 +76,11 @@ pub enum Authentication {
 pub trait Service: Debug + Sync {
     /// The protocol that a model speaks.
     fn wire(&self, model: &ModelId) -> Wire;
+
+    /// The name that the provider knows, for the one that stands behind the provider's in a model.
+    fn model_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
 
     /// Where it is when neither an argument nor a variable of the row says it.
     fn default_base(&self, asked: &Asked<'_>) -> Result<Option<String>, Error> {

@@ -24,7 +24,9 @@ pub mod gemini;
 pub mod mistral;
 pub mod ollama;
 pub mod parameters;
+pub mod reasoning;
 pub mod replicate;
+pub mod responses;
 
 /// What the conversion of an answer has to know of its request.
 #[derive(Debug, Clone, Default)]

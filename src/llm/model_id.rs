@@ -53,7 +53,7 @@ impl ModelId {
         }
         Ok(Self {
             given: given.to_owned(),
-            name: name.to_owned(),
+            name: provider.kind.service().model_name(name),
             provider,
         })
     }

@@ -18,6 +18,7 @@ use std::sync::LazyLock;
 pub mod anthropic;
 pub mod authorize;
 mod aws;
+pub mod azure;
 pub mod bedrock;
 pub mod cloudflare;
 pub mod cohere;

@@ -1,7 +1,7 @@
 //! The protocols of providers: which conversion a request goes through, and how a stream is framed.
 
 use super::conversion::{
-    Conversion, anthropic, bedrock, cohere, gemini, mistral, ollama, replicate,
+    Conversion, anthropic, bedrock, cohere, gemini, mistral, ollama, replicate, responses,
 };
 use super::framing::Framing;
 
@@ -28,6 +28,8 @@ pub enum Wire {
     Converse,
     /// OpenAI's chat completions, whose streams come in the frames of AWS (`SageMaker`).
     ChatInFrames,
+    /// OpenAI's responses.
+    Responses,
 }
 
 impl Wire {
@@ -42,6 +44,7 @@ impl Wire {
         Self::Replicate,
         Self::Converse,
         Self::ChatInFrames,
+        Self::Responses,
     ];
 
     /// What turns chat completions into it and back; none where it is the same.
@@ -55,15 +58,19 @@ impl Wire {
             Self::Ollama => Some(&ollama::Chat),
             Self::Replicate => Some(&replicate::Predictions),
             Self::Converse => Some(&bedrock::Converse),
+            Self::Responses => Some(&responses::Responses),
         }
     }
 
     /// How its streams are framed.
     pub fn framing(self) -> Framing {
         match self {
-            Self::Chat | Self::Anthropic | Self::Gemini | Self::Cohere | Self::Mistral => {
-                Framing::Events
-            }
+            Self::Chat
+            | Self::Anthropic
+            | Self::Gemini
+            | Self::Cohere
+            | Self::Mistral
+            | Self::Responses => Framing::Events,
             Self::Ollama => Framing::Lines,
             Self::Replicate => Framing::NamedEvents,
             Self::Converse => Framing::AwsEvents,

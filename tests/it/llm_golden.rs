@@ -24,6 +24,11 @@ const MODELS: &[&str] = &[
     "ollama_chat/llama3.2",
     "bedrock/anthropic.claude-sonnet-4-5-20250929-v1:0",
     "bedrock/amazon.nova-pro-v1:0",
+    "openai/gpt-5",
+    "openai/responses/gpt-4o",
+    "openai/gpt-5-pro",
+    "azure/gpt-4o",
+    "azure/responses/o4-mini",
 ];
 
 fn folder() -> PathBuf {

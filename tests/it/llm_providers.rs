@@ -10,8 +10,6 @@ use toolbridge::llm::provider::{self, Endpoint, Provider, Settings, reference};
 
 /// Providers with a protocol, or credentials, of their own whose rows are not there yet.
 const NATIVE_ELSEWHERE: &[&str] = &[
-    "azure",
-    "azure_ai",
     "databricks",
     "huggingface",
     "snowflake",

@@ -31,6 +31,8 @@ mod gateway_upstream;
 #[cfg(test)]
 mod llm_answers;
 #[cfg(test)]
+mod llm_azure;
+#[cfg(test)]
 mod llm_bytes;
 #[cfg(test)]
 mod llm_conversion;

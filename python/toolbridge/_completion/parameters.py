@@ -23,6 +23,7 @@ _HANDLED = frozenset(
         "additional_drop_params",
         "allowed_openai_params",
         "api_base",
+        "azure_ad_token_provider",
         "base_url",
         "extra_body",
         "extra_headers",
@@ -47,7 +48,6 @@ _NOT_BUILT = frozenset(
         "adaptive_router_default_model",
         "allow_client_keepalive_override",
         "allowed_model_region",
-        "api_version",
         "arize_api_key",
         "arize_space_id",
         "arize_space_key",
@@ -59,11 +59,6 @@ _NOT_BUILT = frozenset(
         "auto_router_embedding_model",
         "auto_router_max_input_chars",
         "azure",
-        "azure_ad_token",
-        "azure_ad_token_provider",
-        "azure_password",
-        "azure_scope",
-        "azure_username",
         "base_model",
         "bos_token",
         "budget_duration",
@@ -72,8 +67,6 @@ _NOT_BUILT = frozenset(
         "caching",
         "caching_groups",
         "client",
-        "client_id",
-        "client_secret",
         "client_side_timeout",
         "complete_response",
         "complexity_router_config",
@@ -160,7 +153,6 @@ _NOT_BUILT = frozenset(
         "slack_webhook_url",
         "supports_system_message",
         "tags",
-        "tenant_id",
         "text_completion",
         "tpm",
         "ttl",
@@ -288,6 +280,9 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
             body["metadata"] = own["metadata"]
         else:
             _warn("metadata", "is kept for stored completions (store=True)")
+    provider = own.get("azure_ad_token_provider")
+    if provider is not None and not body.get("azure_ad_token"):
+        body["azure_ad_token"] = _token(provider)
     extra = own.get("extra_body")
     if extra is not None:
         if not isinstance(extra, dict):
@@ -304,6 +299,20 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
         elif value and name in _NOT_BUILT:
             _warn(name, "is accepted and has no effect in this version")
     return Request(body, options, _mock(own))
+
+
+def _token(provider: Any) -> str:
+    """Asks for the token of one call."""
+    if not callable(provider):
+        raise TypeError(
+            f"azure_ad_token_provider takes a function that gives a token, not {type(provider).__name__}"
+        )
+    token = provider()
+    if not isinstance(token, str):
+        raise TypeError(
+            f"azure_ad_token_provider has to give a str, and gave {type(token).__name__}"
+        )
+    return token
 
 
 def _mock(own: dict[str, Any]) -> Mock | None:

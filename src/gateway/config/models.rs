@@ -1,7 +1,6 @@
 //! `model_list`: the deployments.
 
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::keys::{Section, State};
 use super::notice::{NoticeKind, Notices};
@@ -104,7 +103,6 @@ fn provider(given: &str, params: &mut Fields<'_>) -> Result<(ModelId, Endpoint)>
         settings.api_key.get_or_insert_with(|| NO_KEY.to_owned());
         settings.api_base.get_or_insert_with(|| NOWHERE.to_owned());
     }
-    let version = params.text(&["api_version"])?;
     let named = params.text(&["custom_llm_provider"])?;
     let place = params.place.clone();
     let at = |failure: Error| {
@@ -113,19 +111,8 @@ fn provider(given: &str, params: &mut Fields<'_>) -> Result<(ModelId, Endpoint)>
     };
     let api_base = settings.api_base.as_deref();
     let model = ModelId::at(given, named.as_deref(), api_base).map_err(at)?;
-    let mut endpoint = Endpoint::resolve(&model, &settings, params.variables()).map_err(at)?;
-    if let Some(version) = version {
-        with_version(&mut endpoint.url, &version);
-    }
+    let endpoint = Endpoint::resolve(&model, &settings, params.variables()).map_err(at)?;
     Ok((model, endpoint))
-}
-
-/// Names the version of the API, unless the base URL does.
-fn with_version(url: &mut Url, version: &str) {
-    const NAME: &str = "api-version";
-    if !url.query_pairs().any(|(name, _)| name == NAME) {
-        url.query_pairs_mut().append_pair(NAME, version);
-    }
 }
 
 /// What the gateway itself does with requests to the deployment.

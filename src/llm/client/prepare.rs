@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
 use crate::llm::conversion::as_is::AsIs;
+use crate::llm::conversion::reasoning::Family;
 use crate::llm::conversion::{Conversion, FollowUp, Notes, Translator, parameters};
 use crate::llm::framing::Framing;
 use crate::llm::judge::Translation;
@@ -43,7 +44,9 @@ impl<'a> Prepared<'a> {
         let provider = call.model.provider;
         let url = call.endpoint.url_of(streams);
         let conversion = call.endpoint.wire.conversion();
-        if conversion.is_none() && provider.parameters.is_plain() {
+        let is_plain = provider.parameters.is_plain()
+            && Family::of(provider.name, &call.model.given).is_none();
+        if conversion.is_none() && is_plain {
             return Ok(Self {
                 url,
                 body: call.body.clone(),

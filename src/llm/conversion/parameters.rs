@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::reasoning::Family;
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::provider::Provider;
 
@@ -169,6 +170,10 @@ pub fn adapt(
     policy: &Policy,
 ) -> Result<Map<String, Value>, Error> {
     let own = &provider.parameters;
+    let family = Family::of(provider.name, model);
+    if family.is_some() {
+        Family::rename(&mut body);
+    }
     for (name, other) in &own.rename {
         if let Some(other) = other.as_str()
             && !policy.allows(name)
@@ -178,7 +183,9 @@ pub fn adapt(
         }
     }
     let mut refused = Vec::new();
-    for name in &own.unsupported {
+    let by_model = family.map_or(&[][..], |family| family.refused(&body));
+    let by_row = own.unsupported.iter().map(String::as_str);
+    for name in by_row.chain(by_model.iter().copied()) {
         if policy.allows(name) {
             continue;
         }
@@ -187,7 +194,7 @@ pub fn adapt(
             && !policy.drop_params
             && !says_nothing(name, &value)
         {
-            refused.push(name.clone());
+            refused.push(name.to_owned());
         }
     }
     refuse(refused, provider, model)?;

@@ -1,5 +1,11 @@
 //! Credentials that have to be made or signed for each request: tokens that expire, signatures over
 //! the body.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `token` | tokens that an authorization server gives for a while |
+
+pub mod token;
 
 use std::fmt::Debug;
 use std::pin::Pin;

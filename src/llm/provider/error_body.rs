@@ -15,6 +15,8 @@ pub struct ErrorBody {
     pub param: Option<String>,
     /// Its type.
     pub error_type: Option<String>,
+    /// The code of the error within, as Azure has it.
+    pub inner_code: Option<String>,
 }
 
 impl ErrorBody {
@@ -31,7 +33,9 @@ impl ErrorBody {
             Value::Array(items) => items.first().unwrap_or(&Value::Null),
             other => other,
         };
-        let error = match body.get("error") {
+        // A stream of the Responses API fails with the whole response.
+        let inside = || body.get("response")?.get("error");
+        let error = match body.get("error").or_else(inside) {
             Some(Value::Null) | None => body,
             Some(error) => error,
         };
@@ -52,6 +56,9 @@ impl ErrorBody {
                 .find_map(|key| text(error.get(*key))),
             param: text(error.get("param")),
             error_type: text(error.get("type")).or_else(|| type_of_aws(error)),
+            inner_code: ["innererror", "inner_error"]
+                .iter()
+                .find_map(|key| text(error.get(*key)?.get("code"))),
         }
     }
 
@@ -73,6 +80,9 @@ impl ErrorBody {
                 ErrorKind::ContentPolicyViolation
             }
             "unsupported_parameter" | "unsupported_value" => ErrorKind::UnsupportedParams,
+            _ if self.inner_code.as_deref() == Some("ResponsibleAIPolicyViolation") => {
+                ErrorKind::ContentPolicyViolation
+            }
             _ => self.kind_by_sentence(),
         };
         let by_type = self.kind_of_aws();
@@ -224,6 +234,12 @@ mod tests {
         );
         assert_eq!(
             kind(r#"{"error":{"message":"x","code":"content_filter"}}"#),
+            ErrorKind::ContentPolicyViolation
+        );
+        assert_eq!(
+            kind(
+                r#"{"error":{"message":"x","code":"400","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#
+            ),
             ErrorKind::ContentPolicyViolation
         );
         assert_eq!(

@@ -2,11 +2,24 @@
 
 use url::Url;
 
+use super::azure::with_version;
 use super::service::{Asked, Service, join};
 use crate::error::Error;
+use crate::llm::conversion::responses::RESPONSES_PREFIX;
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
 
+/// The row of OpenAI itself.
+const NAME: &str = "openai";
+/// Models that have the Responses API alone, by the begin of their names.
+const RESPONSES_ALONE: &[&str] = &[
+    "o1-pro",
+    "o3-pro",
+    "o3-deep-research",
+    "o4-mini-deep-research",
+    "codex-mini",
+    "computer-use-preview",
+];
 /// Header of the organization.
 pub const ORGANIZATION: &str = "openai-organization";
 /// Header of the project.
@@ -17,14 +30,26 @@ pub const PROJECT: &str = "openai-project";
 pub struct OpenAi;
 
 impl Service for OpenAi {
-    fn wire(&self, _model: &ModelId) -> Wire {
-        Wire::Chat
+    fn wire(&self, model: &ModelId) -> Wire {
+        if model.provider.name == NAME && is_of_responses(&model.name) {
+            Wire::Responses
+        } else {
+            Wire::Chat
+        }
     }
 
     fn url(&self, base: Url, asked: &Asked<'_>, _streams: bool) -> Result<Url, Error> {
-        Ok(match asked.provider().path {
+        if self.wire(asked.model) == Wire::Responses {
+            return Ok(responses_url(base));
+        }
+        let url = match asked.provider().path {
             Some(path) => with_path(base, path),
             None => chat_completions_url(base),
+        };
+        // Servers of others may want a version in the URL, as Azure's do.
+        Ok(match asked.option("api_version") {
+            Some(version) => with_version(url, &version),
+            None => url,
         })
     }
 }
@@ -46,6 +71,35 @@ fn with_path(base: Url, path: &str) -> Url {
         .find(|count| given.ends_with(&wanted[..*count]))
         .unwrap_or(0);
     join(base.clone(), &wanted[shared..].join("/"))
+}
+
+/// Whether a model is asked by the Responses API: the caller says so (`responses/…`), or it has no
+/// other.
+pub(super) fn is_of_responses(name: &str) -> bool {
+    if name.starts_with(RESPONSES_PREFIX) {
+        return true;
+    }
+    let name = name.rsplit('/').next().unwrap_or(name);
+    if RESPONSES_ALONE.iter().any(|start| name.starts_with(start)) {
+        return true;
+    }
+    // gpt-5-pro, gpt-5.2-pro-2025-12-11, gpt-5.1-codex-max, …
+    let version = name.strip_prefix("gpt-").unwrap_or_default();
+    let is_reasoning = version.starts_with(|digit: char| ('5'..='9').contains(&digit));
+    let mut parts = version.split('-');
+    is_reasoning && parts.any(|part| part == "pro" || part == "codex")
+}
+
+/// `base` + `/responses`, query kept.
+pub(super) fn responses_url(mut base: Url) -> Url {
+    let path = base.path().trim_end_matches('/').to_owned();
+    if path.ends_with("/responses") {
+        base.set_path(&path);
+        return base;
+    }
+    let start = path.strip_suffix("/chat/completions").unwrap_or(&path);
+    base.set_path(start);
+    join(base, "responses")
 }
 
 /// `base` + `/chat/completions`, query kept.

@@ -11,8 +11,8 @@ use url::Url;
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
 use super::{
-    Provider, anthropic, bedrock, cloudflare, cohere, gemini, mistral, ollama, openai, ragflow,
-    replicate, sagemaker,
+    Provider, anthropic, azure, bedrock, cloudflare, cohere, gemini, mistral, ollama, openai,
+    ragflow, replicate, sagemaker,
 };
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
@@ -46,6 +46,10 @@ pub enum Kind {
     Sagemaker,
     /// Chats and agents of RAGFlow.
     Ragflow,
+    /// Azure OpenAI.
+    Azure,
+    /// Azure AI Foundry.
+    AzureAi,
 }
 
 impl Kind {
@@ -63,6 +67,8 @@ impl Kind {
             Self::Bedrock => &bedrock::Bedrock,
             Self::Sagemaker => &sagemaker::SageMaker,
             Self::Ragflow => &ragflow::Ragflow,
+            Self::Azure => &azure::Azure,
+            Self::AzureAi => &azure::AzureAi,
         }
     }
 }
@@ -73,17 +79,24 @@ pub const OPTIONS: &[&str] = &[
     "account_id",
     "api_version",
     "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_region_name",
-    "aws_session_name",
-    "aws_profile_name",
-    "aws_role_name",
-    "aws_web_identity_token",
-    "aws_sts_endpoint",
-    "aws_external_id",
     "aws_bedrock_runtime_endpoint",
+    "aws_external_id",
+    "aws_profile_name",
+    "aws_region_name",
+    "aws_role_name",
+    "aws_secret_access_key",
+    "aws_session_name",
+    "aws_session_token",
+    "aws_sts_endpoint",
+    "aws_web_identity_token",
+    "azure_ad_token",
+    "azure_password",
+    "azure_scope",
+    "azure_username",
+    "client_id",
+    "client_secret",
     "model_id",
+    "tenant_id",
 ];
 
 /// How a request says who sends it.
@@ -103,6 +116,11 @@ pub enum Authentication {
 pub trait Service: Debug + Sync {
     /// The protocol that a model speaks.
     fn wire(&self, model: &ModelId) -> Wire;
+
+    /// The name that the provider knows, for the one that stands behind the provider's in a model.
+    fn model_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
 
     /// Where it is when neither an argument nor a variable of the row says it.
     fn default_base(&self, asked: &Asked<'_>) -> Result<Option<String>, Error> {

@@ -94,6 +94,9 @@ pub struct AssistantMessage {
     /// Its reasoning as blocks with signatures, to be sent back in the next turn.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thinking_blocks: Vec<Value>,
+    /// Its reasoning as items of OpenAI's Responses API, to be sent back in the next turn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasoning_items: Vec<Value>,
     /// The calls that it asks for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,

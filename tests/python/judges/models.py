@@ -55,4 +55,14 @@ MODELS = [
         )
         for name in ("gemini-2.5-flash", "gemini-3-pro-preview")
     ),
+    *(
+        Model(f"openai/{name}", "responses", "/v1/responses", base="/v1")
+        for name in ("responses/gpt-4o", "gpt-5-pro")
+    ),
+    Model(
+        "azure/responses/o4-mini",
+        "responses",
+        "/openai/v1/responses",
+        header=("api-key", KEY),
+    ),
 ]

@@ -1,0 +1,229 @@
+//! A whole answer, and what it took.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::llm::conversion::{Notes, Unreadable, finish};
+use crate::llm::types::completion::{
+    AssistantMessage, Choice, Completion, CompletionTokensDetails, FinishReason,
+    PromptTokensDetails, ToolCall, Usage,
+};
+
+/// An answer, or what a stream says of it.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Answer {
+    #[serde(default)]
+    pub(super) id: Option<String>,
+    #[serde(default)]
+    pub(super) created_at: Option<f64>,
+    #[serde(default)]
+    pub(super) model: Option<String>,
+    #[serde(default)]
+    pub(super) output: Option<Vec<Map<String, Value>>>,
+    #[serde(default)]
+    pub(super) status: Option<String>,
+    #[serde(default)]
+    pub(super) incomplete_details: Option<Map<String, Value>>,
+    #[serde(default)]
+    pub(super) usage: Option<Map<String, Value>>,
+    #[serde(default)]
+    pub(super) service_tier: Option<String>,
+}
+
+impl Answer {
+    /// When it was made, in seconds since 1970.
+    pub(super) fn created(&self, notes: &Notes) -> u64 {
+        let seconds = self.created_at.and_then(|seconds| {
+            // A time with a fraction, far below what an integer holds.
+            format!("{:.0}", seconds.floor()).parse().ok()
+        });
+        seconds.unwrap_or(notes.now)
+    }
+
+    /// Why it ended.
+    pub(super) fn reason(&self, has_calls: bool) -> FinishReason {
+        let details = self.incomplete_details.as_ref();
+        let native = details.and_then(|details| details.get("reason")?.as_str());
+        match native {
+            Some(native) => finish::reason(native),
+            None if self.status.as_deref() == Some("incomplete") => FinishReason::Length,
+            None if has_calls => FinishReason::ToolCalls,
+            None => FinishReason::Stop,
+        }
+    }
+}
+
+pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> &'a str {
+    members
+        .get(name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadable> {
+    let mut answer: Answer = serde_json::from_slice(body).map_err(|cause| {
+        if cause.is_data() {
+            Unreadable::Incomplete("no list \"output\"")
+        } else {
+            Unreadable::NotJson(cause)
+        }
+    })?;
+    let output = answer.output.take();
+    let output = output.ok_or(Unreadable::Incomplete("no list \"output\""))?;
+    let mut message = AssistantMessage::default();
+    let mut logprobs = Vec::new();
+    let mut others = Vec::new();
+    for item in output {
+        match text(&item, "type") {
+            "message" => say(&item, &mut message, &mut logprobs),
+            "reasoning" => {
+                let thoughts = thoughts(&item);
+                if !thoughts.is_empty() {
+                    if message.reasoning_content.is_some() {
+                        message.push_reasoning("\n\n");
+                    }
+                    message.push_reasoning(&thoughts);
+                }
+                message.reasoning_items.push(kept(item));
+            }
+            "function_call" => message.tool_calls.push(ToolCall::new(
+                message.tool_calls.len(),
+                text(&item, "call_id").to_owned(),
+                text(&item, "name").to_owned(),
+                text(&item, "arguments").to_owned(),
+            )),
+            "image_generation_call" if picture(&item, 0).is_some() => {
+                let picture = picture(&item, message.images.len());
+                message.images.extend(picture);
+            }
+            // Tools that the provider runs itself, and what nobody here knows.
+            _ => others.push(Value::Object(item)),
+        }
+    }
+    if !others.is_empty() {
+        let fields = &mut message.provider_specific_fields;
+        fields.insert("output_items".to_owned(), Value::Array(others));
+    }
+    let finish_reason = answer.reason(!message.tool_calls.is_empty());
+    let created = answer.created(notes);
+    let mut completion = Completion::new(
+        answer.id.unwrap_or_else(|| notes.id.clone()),
+        created,
+        answer.model.unwrap_or_else(|| notes.model.clone()),
+        Choice {
+            index: 0,
+            message,
+            finish_reason,
+            logprobs: (!logprobs.is_empty()).then(|| json!({ "content": logprobs })),
+        },
+    );
+    completion.usage = answer.usage.as_ref().map(usage);
+    completion.service_tier = answer.service_tier;
+    Ok(completion)
+}
+
+fn say(item: &Map<String, Value>, message: &mut AssistantMessage, logprobs: &mut Vec<Value>) {
+    let parts = item.get("content").and_then(Value::as_array);
+    for part in parts.into_iter().flatten().filter_map(Value::as_object) {
+        match text(part, "type") {
+            "output_text" => {
+                let said = message.content.as_deref().unwrap_or_default();
+                let start = u64::try_from(said.chars().count()).unwrap_or_default();
+                message.push_text(text(part, "text"));
+                let notes = part.get("annotations").and_then(Value::as_array);
+                let notes = notes.into_iter().flatten();
+                message
+                    .annotations
+                    .extend(notes.map(|note| annotation(note, start)));
+                let tokens = part.get("logprobs").and_then(Value::as_array);
+                logprobs.extend(tokens.into_iter().flatten().cloned());
+            }
+            "refusal" => {
+                let refusal = message.refusal.get_or_insert_default();
+                refusal.push_str(text(part, "refusal"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The reasoning as text: its summary, or itself where a model shows it.
+fn thoughts(item: &Map<String, Value>) -> String {
+    let texts = |name: &str| -> Vec<&str> {
+        let parts = item.get(name).and_then(Value::as_array);
+        let parts = parts.into_iter().flatten();
+        parts
+            .filter_map(|part| part.get("text")?.as_str())
+            .collect()
+    };
+    let summary = texts("summary");
+    if summary.is_empty() {
+        texts("content").join("\n\n")
+    } else {
+        summary.join("\n\n")
+    }
+}
+
+/// A reasoning item as it is sent back.
+pub(super) fn kept(mut item: Map<String, Value>) -> Value {
+    item.retain(|name, value| name != "status" && !value.is_null());
+    item.entry("summary").or_insert_with(|| json!([]));
+    Value::Object(item)
+}
+
+/// An annotation in the form of chat completions; `start` is where its text begins.
+pub(super) fn annotation(note: &Value, start: u64) -> Value {
+    let Some(members) = note.as_object() else {
+        return note.clone();
+    };
+    if text(members, "type") != "url_citation" {
+        return note.clone();
+    }
+    let place = |name: &str| Some(members.get(name)?.as_u64()?.saturating_add(start));
+    json!({
+        "type": "url_citation",
+        "url_citation": {
+            "url": members.get("url"),
+            "title": members.get("title"),
+            "start_index": place("start_index"),
+            "end_index": place("end_index"),
+        },
+    })
+}
+
+/// A picture that the model made.
+pub(super) fn picture(item: &Map<String, Value>, index: usize) -> Option<Value> {
+    let base64 = item.get("result")?.as_str()?;
+    let format = match text(item, "output_format") {
+        "" => "png",
+        format => format,
+    };
+    let url = format!("data:image/{format};base64,{base64}");
+    Some(json!({ "type": "image_url", "image_url": { "url": url }, "index": index }))
+}
+
+pub(super) fn usage(found: &Map<String, Value>) -> Usage {
+    let count = |name: &str| found.get(name).and_then(Value::as_u64);
+    let detail = |name: &str, of: &str| found.get(name)?.get(of)?.as_u64();
+    let mut usage = Usage::new(
+        count("input_tokens").unwrap_or_default(),
+        count("output_tokens").unwrap_or_default(),
+    );
+    if let Some(total) = count("total_tokens") {
+        usage.total_tokens = total;
+    }
+    if found.contains_key("input_tokens_details") {
+        usage.prompt_tokens_details = Some(PromptTokensDetails {
+            cached_tokens: detail("input_tokens_details", "cached_tokens"),
+            cache_creation_tokens: detail("input_tokens_details", "cache_write_tokens"),
+            ..PromptTokensDetails::default()
+        });
+    }
+    if found.contains_key("output_tokens_details") {
+        usage.completion_tokens_details = Some(CompletionTokensDetails {
+            reasoning_tokens: detail("output_tokens_details", "reasoning_tokens"),
+            ..CompletionTokensDetails::default()
+        });
+    }
+    usage
+}

@@ -199,13 +199,10 @@ async def acompletion(  # noqa: D417
         APIStatusError: any other error status, by its class.
     """
     request = prepare(locals())
-    if request.mock is not None:
-        from asyncio import sleep
+    if not request.is_plain:
+        from toolbridge._completion.around import acall
 
-        from toolbridge._completion import mock
-
-        await sleep(mock.wait_time(request))
-        return mock.answer(model, request)
+        return await acall(model, request)
     if "stream" in request.body:
         return wrap_stream(await chat_stream(model, request.body, request.options))
     data, facts = await chat_completion(model, request.body, request.options)
@@ -382,13 +379,10 @@ def completion(  # noqa: D417
         APIStatusError: any other error status, by its class.
     """
     request = prepare(locals())
-    if request.mock is not None:
-        from time import sleep
+    if not request.is_plain:
+        from toolbridge._completion.around import call
 
-        from toolbridge._completion import mock
-
-        sleep(mock.wait_time(request))
-        return mock.answer(model, request)
+        return call(model, request)
     if "stream" in request.body:
         return wrap_stream(chat_stream_sync(model, request.body, request.options))
     data, facts = chat_completion_sync(model, request.body, request.options)

@@ -96,7 +96,10 @@ class LiteLLM(_Client):
         self, messages: Sequence[Any], model: str | None = None, **kwargs: Any
     ) -> ModelResponse | CustomStreamWrapper:
         """Asks for a completion; see :func:`toolbridge.completion`."""
-        return completion(**self._arguments(messages, model, kwargs))
+        given: ModelResponse | CustomStreamWrapper = completion(
+            **self._arguments(messages, model, kwargs)
+        )
+        return given
 
 
 class AsyncLiteLLM(_Client):
@@ -116,4 +119,7 @@ class AsyncLiteLLM(_Client):
         self, messages: Sequence[Any], model: str | None = None, **kwargs: Any
     ) -> ModelResponse | CustomStreamWrapper:
         """Asks for a completion; see :func:`toolbridge.acompletion`."""
-        return await acompletion(**self._arguments(messages, model, kwargs))
+        given: ModelResponse | CustomStreamWrapper = await acompletion(
+            **self._arguments(messages, model, kwargs)
+        )
+        return given

@@ -161,7 +161,9 @@ async def acompletion(  # noqa: D417
         messages: the conversation: dicts, or messages of earlier responses (ours, openai's or
             litellm's).
         timeout: seconds until the answer must be there, 600 by default; of a stream, until it
-            begins and between two chunks. An ``httpx.Timeout`` sets ``connect`` and ``read`` apart.
+            begins and between two chunks. A :class:`toolbridge.Timeouts`, or a dict of its parts,
+            sets ``connect``, ``first_token``, ``between_tokens`` and ``total``; an
+            ``httpx.Timeout`` ``connect`` and ``read``.
         stream: give the answer in chunks.
         response_format: a dict, or a pydantic class, whose JSON Schema is sent.
         base_url: where the endpoint is; the same as ``api_base``. By default what
@@ -176,14 +178,20 @@ async def acompletion(  # noqa: D417
             ``verbosity``, ``safety_identifier``, ``service_tier``, ``store``,
             ``prompt_cache_key``, ``prompt_cache_retention``, ``thinking`` and
             ``web_search_options``.
+        enable_json_schema_validation: check the answer against the JSON Schema of
+            ``response_format``; not that of a stream.
         deployment_id: accepted for LiteLLM's sake and without effect yet, as are ``api_version``,
-            ``model_list``, ``include_server_side_tool_invocations``, ``shared_session`` and
-            ``enable_json_schema_validation``.
+            ``model_list``, ``include_server_side_tool_invocations`` and ``shared_session``.
         **kwargs: ``api_base``, ``organization``, ``custom_llm_provider``, ``headers``,
             ``extra_body`` (merged into the body), ``max_retries`` (2 by default; ``num_retries``
             is the same), ``stream_timeout`` (seconds), ``ssl_verify`` (False, or the path of a PEM
-            file), ``additional_drop_params`` (names that are not sent), ``mock_response``,
-            ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else goes into the body.
+            file), ``drop_params`` (leave out what the provider does not take),
+            ``additional_drop_params`` (names that are not sent), ``allowed_openai_params`` (names
+            that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
+            arguments, that are asked in this order when the call fails in a way that they may
+            not), ``context_window_fallback_dict`` (from a model to the one for longer messages),
+            ``mock_response``, ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else
+            goes into the body.
 
     Returns:
         The response; with ``stream=True`` a :class:`CustomStreamWrapper` over its chunks.
@@ -196,6 +204,8 @@ async def acompletion(  # noqa: D417
         APIConnectionError: the provider cannot be reached, or the connection breaks.
         Timeout: the answer does not come in time.
         APIResponseValidationError: what came is not an answer.
+        JSONSchemaValidationError: the answer does not fit the schema, and was to be checked.
+        UnsupportedParamsError: the provider does not take a parameter.
         APIStatusError: any other error status, by its class.
     """
     request = prepare(locals())
@@ -341,7 +351,9 @@ def completion(  # noqa: D417
         messages: the conversation: dicts, or messages of earlier responses (ours, openai's or
             litellm's).
         timeout: seconds until the answer must be there, 600 by default; of a stream, until it
-            begins and between two chunks. An ``httpx.Timeout`` sets ``connect`` and ``read`` apart.
+            begins and between two chunks. A :class:`toolbridge.Timeouts`, or a dict of its parts,
+            sets ``connect``, ``first_token``, ``between_tokens`` and ``total``; an
+            ``httpx.Timeout`` ``connect`` and ``read``.
         stream: give the answer in chunks.
         response_format: a dict, or a pydantic class, whose JSON Schema is sent.
         base_url: where the endpoint is; the same as ``api_base``. By default what
@@ -356,14 +368,20 @@ def completion(  # noqa: D417
             ``verbosity``, ``safety_identifier``, ``service_tier``, ``store``,
             ``prompt_cache_key``, ``prompt_cache_retention``, ``thinking`` and
             ``web_search_options``.
+        enable_json_schema_validation: check the answer against the JSON Schema of
+            ``response_format``; not that of a stream.
         deployment_id: accepted for LiteLLM's sake and without effect yet, as are ``api_version``,
-            ``model_list``, ``include_server_side_tool_invocations``, ``shared_session`` and
-            ``enable_json_schema_validation``.
+            ``model_list``, ``include_server_side_tool_invocations`` and ``shared_session``.
         **kwargs: ``api_base``, ``organization``, ``custom_llm_provider``, ``headers``,
             ``extra_body`` (merged into the body), ``max_retries`` (2 by default; ``num_retries``
             is the same), ``stream_timeout`` (seconds), ``ssl_verify`` (False, or the path of a PEM
-            file), ``additional_drop_params`` (names that are not sent), ``mock_response``,
-            ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else goes into the body.
+            file), ``drop_params`` (leave out what the provider does not take),
+            ``additional_drop_params`` (names that are not sent), ``allowed_openai_params`` (names
+            that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
+            arguments, that are asked in this order when the call fails in a way that they may
+            not), ``context_window_fallback_dict`` (from a model to the one for longer messages),
+            ``mock_response``, ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else
+            goes into the body.
 
     Returns:
         The response; with ``stream=True`` a :class:`CustomStreamWrapper` over its chunks.
@@ -376,6 +394,8 @@ def completion(  # noqa: D417
         APIConnectionError: the provider cannot be reached, or the connection breaks.
         Timeout: the answer does not come in time.
         APIResponseValidationError: what came is not an answer.
+        JSONSchemaValidationError: the answer does not fit the schema, and was to be checked.
+        UnsupportedParamsError: the provider does not take a parameter.
         APIStatusError: any other error status, by its class.
     """
     request = prepare(locals())

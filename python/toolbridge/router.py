@@ -7,6 +7,7 @@ reads from its configuration file is given here as arguments.
 from __future__ import annotations
 
 import copy
+from itertools import count
 
 from toolbridge._completion.around import acall, call
 from toolbridge._completion.parameters import Request, prepare
@@ -108,7 +109,7 @@ class Router:
             from toolbridge import num_retries
         if default_fallbacks is not None and not default_fallbacks:
             default_fallbacks = None
-        settings = {
+        settings: dict[str, Any] = {
             "num_retries": num_retries,
             "max_fallbacks": max_fallbacks,
             "timeout": timeout,
@@ -177,7 +178,7 @@ class Router:
         return self._native.names()
 
     def get_model_list(self, model_name: str | None = None) -> list[dict[str, Any]]:
-        """The deployments, or those of one name, without their keys' being hidden: copies.
+        """The deployments, or those of one name, with their keys: copies.
 
         Args:
             model_name: the name, or an alias of it.
@@ -242,9 +243,7 @@ class Router:
         return {"model_list": self._models, "router_settings": self._settings}
 
     def _settle(self, stacklevel: int) -> None:
-        """Notes the ids that were given to deployments, and says what is not obeyed."""
-        for one, name in zip(self._models, self._native.ids(), strict=True):
-            one["model_info"]["id"] = name
+        """Says what of the settings is not obeyed."""
         notices = self._native.notices()
         if notices:
             import warnings
@@ -290,12 +289,16 @@ def _plain(deployment: Any) -> dict[str, Any]:
 def _deployments(model_list: Sequence[Any]) -> list[dict[str, Any]]:
     if isinstance(model_list, (str, dict)):
         raise TypeError(f"model_list takes a list of dicts, not {type(model_list).__name__}")
-    found = []
-    for one in model_list:
-        plain = copy.deepcopy(_plain(one))
-        info = plain.get("model_info")
-        plain["model_info"] = dict(info) if isinstance(info, dict) else {}
-        found.append(plain)
+    found = [copy.deepcopy(_plain(one)) for one in model_list]
+    for one in found:
+        info = one.get("model_info")
+        one["model_info"] = dict(info) if isinstance(info, dict) else {}
+    used = {str(one["model_info"].get("id")) for one in found}
+    for one in found:
+        if one["model_info"].get("id") is None:
+            names = (f"{one.get('model_name')}-{number}" for number in count(1))
+            one["model_info"]["id"] = next(name for name in names if name not in used)
+            used.add(one["model_info"]["id"])
     return found
 
 

@@ -247,14 +247,14 @@ def test_litellms_own_parameters_stay_here_and_are_warned_of_once(monkeypatch):
 
     monkeypatch.setattr(parameters, "_warned", set())
     with pytest.warns(UserWarning, match="has no effect in this version") as seen:
-        body = sent_body("gpt-4o", QUESTION, fallbacks=["a"], drop_params=True, caching=False)
+        body = sent_body("gpt-4o", QUESTION, caching=True, budget_duration="1d", azure=False)
     assert body == {"model": "gpt-4o", "messages": QUESTION}
     assert sorted(str(warning.message).split()[2] for warning in seen) == [
-        "drop_params",
-        "fallbacks",
+        "budget_duration",
+        "caching",
     ]
     # Warnings are errors here: a second one would fail.
-    sent_body("gpt-4o", QUESTION, fallbacks=["a"], drop_params=True)
+    sent_body("gpt-4o", QUESTION, caching=True, budget_duration="1d")
 
 
 def test_metadata_is_sent_with_stored_completions_alone(monkeypatch):

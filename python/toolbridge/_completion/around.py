@@ -6,6 +6,8 @@ asked and takes in what came of it. Two drivers carry it out. Plain calls do not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from toolbridge import exceptions
 from toolbridge._completion.parameters import prepare
 from toolbridge._completion.streaming import CustomStreamWrapper, wrap_stream
@@ -38,6 +40,10 @@ _OF_THE_PROVIDER = (
     "custom_llm_provider",
     "organization",
 )
+
+
+# Words in the names of headers that carry a key.
+_OF_A_KEY = ("authorization", "cookie", "key", "secret", "token")
 
 
 async def acall(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
@@ -183,10 +189,21 @@ def _next(model: str, request: Request, other: Any) -> Step:
         # A key and an address are for the provider that they were given for, and no other.
         for own in _OF_THE_PROVIDER:
             arguments.pop(own, None)
+        for own in ("headers", "extra_headers"):
+            if isinstance(arguments.get(own), Mapping):
+                arguments[own] = _without_keys(arguments[own])
     if "api_base" in changed:
         arguments.pop("base_url", None)
     arguments.update(changed)
     return name, prepare({"model": name, "kwargs": {}, "messages": (), **arguments})
+
+
+def _without_keys(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in headers.items()
+        if not any(word in name.lower() for word in _OF_A_KEY)
+    }
 
 
 def _provider(model: str, arguments: dict[str, Any] | None = None) -> str | None:

@@ -304,8 +304,9 @@ class WatchedStream(CustomStreamWrapper):
 
     def __del__(self) -> None:
         watch = getattr(self, "_watch", None)
-        if watch is not None and not watch.is_over:
-            self._over()
+        if watch is not None:
+            # No callback runs wherever the collector happens to.
+            watch.ended(None)
 
     def _seen(self, chunk: ModelResponseStream) -> ModelResponseStream:
         self._watch.take(chunk._data)
@@ -382,7 +383,8 @@ def _start(awaitable: Any) -> None:
 def _complain() -> None:
     import logging
 
-    logging.getLogger(_LOGGER).exception("telling of a completion call failed; the call goes on")
+    what = "telling of a completion call failed; the call goes on"
+    logging.getLogger(_LOGGER).error(what, exc_info=sys.exc_info()[1])
 
 
 def _say(what: str) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from toolbridge._completion.parameters import Request
 
-    Step = tuple[str, Request]
+    _Step = tuple[str, Request]
 
 __all__ = ["acall", "call"]
 
@@ -121,7 +121,7 @@ def _response(given: tuple[Any, dict[str, Any]]) -> ModelResponse:
     return response
 
 
-def _course(model: str, request: Request, *, is_async: bool) -> Generator[Step, Any, Any]:
+def _course(model: str, request: Request, *, is_async: bool) -> Generator[_Step, Any, Any]:
     if not request.is_watched:
         return (yield from _answered(model, request))
     from toolbridge._completion import observe
@@ -135,7 +135,7 @@ def _course(model: str, request: Request, *, is_async: bool) -> Generator[Step, 
     return watch.answered(answer)
 
 
-def _answered(model: str, request: Request) -> Generator[Step, Any, Any]:
+def _answered(model: str, request: Request) -> Generator[_Step, Any, Any]:
     """The answer of the model, or of the first other one that gives any."""
     tried: list[tuple[str, Exception]] = []
     waiting = list(request.fallbacks)
@@ -180,7 +180,7 @@ def _others_may_help(error: Exception) -> bool:
     return True
 
 
-def _next(model: str, request: Request, other: Any) -> Step:
+def _next(model: str, request: Request, other: Any) -> _Step:
     """The call as another model, or another set of parameters, gets it."""
     arguments = dict(request.arguments)
     changed = {"model": other} if isinstance(other, str) else dict(other)

@@ -7,7 +7,7 @@ from toolbridge.main import acompletion, completion
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, Literal, overload
 
     from toolbridge.main import CustomStreamWrapper, ModelResponse
 
@@ -59,7 +59,8 @@ class _Client:
     def _arguments(
         self, messages: Sequence[Any], model: str | None, own: Mapping[str, Any]
     ) -> dict[str, Any]:
-        arguments = {**self.params, **own, "messages": messages}
+        given = {name: value for name, value in own.items() if value is not None}
+        arguments = {**self.params, **given, "messages": messages}
         model = model or arguments.get("model")
         if model is None:
             raise TypeError(
@@ -92,12 +93,47 @@ class LiteLLM(_Client):
         """As in the openai package."""
         return self
 
+    if TYPE_CHECKING:
+
+        @overload
+        def create(
+            self,
+            messages: Sequence[Any],
+            model: str | None = ...,
+            *,
+            stream: Literal[True],
+            **kwargs: Any,
+        ) -> CustomStreamWrapper: ...
+
+        @overload
+        def create(
+            self,
+            messages: Sequence[Any],
+            model: str | None = ...,
+            stream: Literal[False] | None = ...,
+            **kwargs: Any,
+        ) -> ModelResponse: ...
+
+        @overload
+        def create(
+            self,
+            messages: Sequence[Any],
+            model: str | None = ...,
+            *,
+            stream: bool | None,
+            **kwargs: Any,
+        ) -> ModelResponse | CustomStreamWrapper: ...
+
     def create(
-        self, messages: Sequence[Any], model: str | None = None, **kwargs: Any
+        self,
+        messages: Sequence[Any],
+        model: str | None = None,
+        stream: bool | None = None,
+        **kwargs: Any,
     ) -> ModelResponse | CustomStreamWrapper:
         """Asks for a completion; see :func:`toolbridge.completion`."""
         given: ModelResponse | CustomStreamWrapper = completion(
-            **self._arguments(messages, model, kwargs)
+            **self._arguments(messages, model, {"stream": stream, **kwargs})
         )
         return given
 
@@ -115,11 +151,46 @@ class AsyncLiteLLM(_Client):
         """As in the openai package."""
         return self
 
+    if TYPE_CHECKING:
+
+        @overload
+        async def create(
+            self,
+            messages: Sequence[Any],
+            model: str | None = ...,
+            *,
+            stream: Literal[True],
+            **kwargs: Any,
+        ) -> CustomStreamWrapper: ...
+
+        @overload
+        async def create(
+            self,
+            messages: Sequence[Any],
+            model: str | None = ...,
+            stream: Literal[False] | None = ...,
+            **kwargs: Any,
+        ) -> ModelResponse: ...
+
+        @overload
+        async def create(
+            self,
+            messages: Sequence[Any],
+            model: str | None = ...,
+            *,
+            stream: bool | None,
+            **kwargs: Any,
+        ) -> ModelResponse | CustomStreamWrapper: ...
+
     async def create(
-        self, messages: Sequence[Any], model: str | None = None, **kwargs: Any
+        self,
+        messages: Sequence[Any],
+        model: str | None = None,
+        stream: bool | None = None,
+        **kwargs: Any,
     ) -> ModelResponse | CustomStreamWrapper:
         """Asks for a completion; see :func:`toolbridge.acompletion`."""
         given: ModelResponse | CustomStreamWrapper = await acompletion(
-            **self._arguments(messages, model, kwargs)
+            **self._arguments(messages, model, {"stream": stream, **kwargs})
         )
         return given

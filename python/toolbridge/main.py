@@ -153,7 +153,10 @@ async def acompletion(  # noqa: D417
     """Asks a model for a completion.
 
     What the provider takes is sent to it, whether it is named here or not; what LiteLLM takes for
-    itself stays here, and a warning says once which of it has no effect yet.
+    itself stays here, and a warning says once which of it has no effect yet. Attributes of the
+    package stand in for arguments that a call does not have: ``api_base``, ``api_key``,
+    ``drop_params``, ``enable_json_schema_validation``, ``headers``, ``num_retries``,
+    ``organization``, ``request_timeout``, ``ssl_verify``, as in ``toolbridge.num_retries = 3``.
 
     Args:
         model: ``"openai/gpt-4o"``; a bare ``"gpt-4o"`` or ``"o3"``; ``"custom_openai/…"``, or with
@@ -165,7 +168,8 @@ async def acompletion(  # noqa: D417
             sets ``connect``, ``first_token``, ``between_tokens`` and ``total``; an
             ``httpx.Timeout`` ``connect`` and ``read``.
         stream: give the answer in chunks.
-        response_format: a dict, or a pydantic class, whose JSON Schema is sent.
+        response_format: a dict, or a class whose JSON Schema is sent: a pydantic class, or a
+            dataclass or TypedDict where pydantic is installed.
         base_url: where the endpoint is; the same as ``api_base``. By default what
             ``OPENAI_BASE_URL`` or ``OPENAI_API_BASE`` says, or OpenAI itself.
         api_key: the key; by default what ``OPENAI_API_KEY`` says.
@@ -343,7 +347,10 @@ def completion(  # noqa: D417
     """Asks a model for a completion and waits, which also works while a loop runs in the thread.
 
     What the provider takes is sent to it, whether it is named here or not; what LiteLLM takes for
-    itself stays here, and a warning says once which of it has no effect yet.
+    itself stays here, and a warning says once which of it has no effect yet. Attributes of the
+    package stand in for arguments that a call does not have: ``api_base``, ``api_key``,
+    ``drop_params``, ``enable_json_schema_validation``, ``headers``, ``num_retries``,
+    ``organization``, ``request_timeout``, ``ssl_verify``, as in ``toolbridge.num_retries = 3``.
 
     Args:
         model: ``"openai/gpt-4o"``; a bare ``"gpt-4o"`` or ``"o3"``; ``"custom_openai/…"``, or with
@@ -355,7 +362,8 @@ def completion(  # noqa: D417
             sets ``connect``, ``first_token``, ``between_tokens`` and ``total``; an
             ``httpx.Timeout`` ``connect`` and ``read``.
         stream: give the answer in chunks.
-        response_format: a dict, or a pydantic class, whose JSON Schema is sent.
+        response_format: a dict, or a class whose JSON Schema is sent: a pydantic class, or a
+            dataclass or TypedDict where pydantic is installed.
         base_url: where the endpoint is; the same as ``api_base``. By default what
             ``OPENAI_BASE_URL`` or ``OPENAI_API_BASE`` says, or OpenAI itself.
         api_key: the key; by default what ``OPENAI_API_KEY`` says.

@@ -17,7 +17,7 @@ from toolbridge.exceptions import ConfigurationError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, Literal, overload
 
     from toolbridge.main import CustomStreamWrapper, ModelResponse
 
@@ -143,6 +143,27 @@ class Router:
     def __repr__(self) -> str:
         return f"<Router of {', '.join(self.get_model_names()) or 'no models'}>"
 
+    if TYPE_CHECKING:
+
+        @overload
+        async def acompletion(
+            self, model: str, messages: Sequence[Any] = ..., *, stream: Literal[True], **kwargs: Any
+        ) -> CustomStreamWrapper: ...
+
+        @overload
+        async def acompletion(
+            self,
+            model: str,
+            messages: Sequence[Any] = ...,
+            stream: Literal[False] | None = ...,
+            **kwargs: Any,
+        ) -> ModelResponse: ...
+
+        @overload
+        async def acompletion(
+            self, model: str, messages: Sequence[Any] = ..., *, stream: bool | None, **kwargs: Any
+        ) -> ModelResponse | CustomStreamWrapper: ...
+
     async def acompletion(
         self, model: str, messages: Sequence[Any] = (), stream: bool | None = None, **kwargs: Any
     ) -> ModelResponse | CustomStreamWrapper:
@@ -166,6 +187,27 @@ class Router:
             APIError: everybody who was asked failed; the error is that of the model asked for.
         """
         return await acall(model, self._request(model, messages, stream, kwargs))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def completion(
+            self, model: str, messages: Sequence[Any] = ..., *, stream: Literal[True], **kwargs: Any
+        ) -> CustomStreamWrapper: ...
+
+        @overload
+        def completion(
+            self,
+            model: str,
+            messages: Sequence[Any] = ...,
+            stream: Literal[False] | None = ...,
+            **kwargs: Any,
+        ) -> ModelResponse: ...
+
+        @overload
+        def completion(
+            self, model: str, messages: Sequence[Any] = ..., *, stream: bool | None, **kwargs: Any
+        ) -> ModelResponse | CustomStreamWrapper: ...
 
     def completion(
         self, model: str, messages: Sequence[Any] = (), stream: bool | None = None, **kwargs: Any
@@ -259,6 +301,11 @@ class Router:
             for name in ("fallbacks", "disable_fallbacks", "stream_timeout")
             if kwargs.get(name) is not None
         }
+        if kwargs.get("context_window_fallback_dict"):
+            raise ConfigurationError(
+                "context_window_fallback_dict is no argument of a call to a Router: give the "
+                "Router context_window_fallbacks"
+            )
         given = {"model": model, "messages": messages, "stream": stream, "kwargs": kwargs}
         request = prepare(given, has_defaults=False)
         for name, value in request.options.items():

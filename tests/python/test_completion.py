@@ -272,6 +272,29 @@ def test_additional_drop_params_are_not_sent():
     assert "temperature" not in body
 
 
+def test_a_dataclass_and_a_typed_dict_become_a_strict_json_schema():
+    from dataclasses import make_dataclass
+
+    # typing's own is not enough for pydantic before Python 3.12.
+    from typing_extensions import TypedDict
+
+    for wanted in (make_dataclass("City", [("name", str)]), TypedDict("City", {"name": str})):
+        assert sent_body("gpt-4o", QUESTION, response_format=wanted)["response_format"] == {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "City",
+                "strict": True,
+                "schema": {
+                    "title": "City",
+                    "type": "object",
+                    "properties": {"name": {"title": "Name", "type": "string"}},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+            },
+        }
+
+
 def test_a_pydantic_class_becomes_a_strict_json_schema():
     pydantic = pytest.importorskip("pydantic")
 

@@ -209,9 +209,8 @@ def test_allowed_openai_params_are_sent_whatever_is_known_of_the_provider():
 def test_a_stream_without_a_first_token_ends_in_a_timeout_that_names_the_limit(limit):
     name = "total" if limit == {"total": 0.05} else "first_token"
     with serve(stream(b": ping\n\n", UNTIL_GONE)) as endpoint:
-        begun = ask(endpoint, stream=True, timeout=limit)
         with pytest.raises(toolbridge.Timeout, match=name):
-            list(begun)
+            list(ask(endpoint, stream=True, timeout=limit))
         assert endpoint.gone.wait(30)
 
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import toolbridge
-from scripted_openai import DONE, answer, chunk, error, run_script, serve, stream
+from scripted_openai import DONE, UNTIL_GONE, answer, chunk, error, run_script, serve, stream
 
 SECRET = "a sentence that nobody may see"
 QUESTION = [{"role": "user", "content": SECRET}]
@@ -234,6 +234,21 @@ async def test_a_stream_that_fails_in_the_middle_is_a_failed_span(spans):
             [one async for one in chunks]
     (span,) = spans()
     assert span.attributes["error.type"] == "APIConnectionError"
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_is_cancelled_is_a_failed_span(spans):
+    with serve([UNTIL_GONE]) as endpoint:
+        call = asyncio.ensure_future(
+            toolbridge.acompletion("openai/a", QUESTION, **endpoint.settings)
+        )
+        await asyncio.to_thread(endpoint.begun.wait, 30)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.to_thread(endpoint.gone.wait, 30)
+    (span,) = spans()
+    assert span.attributes["error.type"] == "CancelledError"
 
 
 def test_a_router_has_spans_too(spans):

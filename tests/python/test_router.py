@@ -176,6 +176,8 @@ def test_what_cannot_be_used_is_named_with_its_place():
             router = toolbridge.Router([deployment(endpoint)], fallbacks=[{"m": ["nobody"]}])
         with pytest.raises(toolbridge.ConfigurationError, match="api_key .* litellm_params"):
             router.completion("m", QUESTION, api_key="sk-1234")
+        with pytest.raises(toolbridge.ConfigurationError, match="context_window_fallbacks"):
+            router.completion("m", QUESTION, context_window_fallback_dict={"m": "n"})
         with pytest.raises(toolbridge.NotFoundError, match='"x" does not exist'):
             router.completion("x", QUESTION)
 

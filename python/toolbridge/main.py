@@ -190,7 +190,8 @@ async def acompletion(  # noqa: D417
             ``extra_body`` (merged into the body), ``max_retries`` (2 by default; ``num_retries``
             is the same), ``stream_timeout`` (seconds), ``ssl_verify`` (False, or the path of a PEM
             file), ``drop_params`` (leave out what the provider does not take),
-            ``additional_drop_params`` (names that are not sent), ``allowed_openai_params`` (names
+            ``additional_drop_params`` (names that are not sent, or paths such as
+            ``tools[*].function.strict``), ``allowed_openai_params`` (names
             that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
             arguments, that are asked in this order when the call fails in a way that they may
             not), ``context_window_fallback_dict`` (from a model to the one for longer messages),
@@ -384,7 +385,8 @@ def completion(  # noqa: D417
             ``extra_body`` (merged into the body), ``max_retries`` (2 by default; ``num_retries``
             is the same), ``stream_timeout`` (seconds), ``ssl_verify`` (False, or the path of a PEM
             file), ``drop_params`` (leave out what the provider does not take),
-            ``additional_drop_params`` (names that are not sent), ``allowed_openai_params`` (names
+            ``additional_drop_params`` (names that are not sent, or paths such as
+            ``tools[*].function.strict``), ``allowed_openai_params`` (names
             that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
             arguments, that are asked in this order when the call fails in a way that they may
             not), ``context_window_fallback_dict`` (from a model to the one for longer messages),

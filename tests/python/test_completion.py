@@ -272,6 +272,23 @@ def test_additional_drop_params_are_not_sent():
     assert "temperature" not in body
 
 
+def test_paths_of_additional_drop_params_reach_inside_and_change_nothing_of_the_callers():
+    tools = [
+        {"type": "function", "function": {"name": name, "strict": True, "parameters": {}}}
+        for name in ("f", "g")
+    ]
+    paths = ["tools[*].function.strict", "tools[1].function.parameters", "stop[0]", "a.b", "n[x]"]
+    body = sent_body(
+        "gpt-4o", QUESTION, tools=tools, stop=["x", "y"], n=1, additional_drop_params=paths
+    )
+    assert [tool["function"] for tool in body["tools"]] == [
+        {"name": "f", "parameters": {}},
+        {"name": "g"},
+    ]
+    assert (body["stop"], body["n"]) == (["y"], 1)
+    assert all(tool["function"]["strict"] for tool in tools)
+
+
 def test_a_dataclass_and_a_typed_dict_become_a_strict_json_schema():
     from dataclasses import make_dataclass
 

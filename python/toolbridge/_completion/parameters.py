@@ -406,7 +406,15 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
     if isinstance(dropped, str) or not isinstance(dropped, (list, tuple)):
         raise TypeError(f"additional_drop_params takes a list of str, not {type(dropped).__name__}")
     for name in dropped:
-        body.pop(name, None)
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise TypeError(f"additional_drop_params takes a list of str, not of {kind}")
+        if name in body:
+            del body[name]
+        elif "." in name or "[" in name:
+            from toolbridge._completion.drop import without
+
+            body = without(body, name)
     for name, value in own.items():
         if name in _OPTIONS:
             options[name] = value

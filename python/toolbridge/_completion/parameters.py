@@ -402,7 +402,23 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
         if not isinstance(extra, dict):
             raise TypeError(f"extra_body takes a dict, not {type(extra).__name__}")
         body.update(extra)
-    dropped = own.get("additional_drop_params", ())
+    if "additional_drop_params" in own:
+        body = _without(body, own["additional_drop_params"])
+    for name, value in own.items():
+        if name in _OPTIONS:
+            options[name] = value
+        elif value and name in _NOT_BUILT:
+            _warn(name, "is accepted and has no effect in this version")
+    request = Request(body, options)
+    request.mock = _mock(own)
+    request.schema = schema
+    request.metadata = own.get("metadata")
+    request.is_plain = request.mock is None and schema is None
+    return request
+
+
+def _without(body: dict[str, Any], dropped: Any) -> dict[str, Any]:
+    """The body without the parameters of ``additional_drop_params``."""
     if isinstance(dropped, str) or not isinstance(dropped, (list, tuple)):
         raise TypeError(f"additional_drop_params takes a list of str, not {type(dropped).__name__}")
     for name in dropped:
@@ -415,17 +431,7 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
             from toolbridge._completion.drop import without
 
             body = without(body, name)
-    for name, value in own.items():
-        if name in _OPTIONS:
-            options[name] = value
-        elif value and name in _NOT_BUILT:
-            _warn(name, "is accepted and has no effect in this version")
-    request = Request(body, options)
-    request.mock = _mock(own)
-    request.schema = schema
-    request.metadata = own.get("metadata")
-    request.is_plain = request.mock is None and schema is None
-    return request
+    return body
 
 
 def _schema(wanted: Any) -> Any:

@@ -116,6 +116,8 @@ def test_what_is_wrong_with_the_call_is_not_tried_elsewhere():
     with serve(answer()) as endpoint:
         with pytest.raises(toolbridge.BadRequestError, match="messages is empty"):
             toolbridge.completion("openai/a", [], fallbacks=["openai/b"], **endpoint.settings)
+        with pytest.raises(toolbridge.BadRequestError, match="unknown provider"):
+            ask(endpoint, "nobody/a", fallbacks=["openai/b"])
         with pytest.raises(toolbridge.ConfigurationError):
             ask(endpoint, timeout=-1, fallbacks=["openai/b"])
         with pytest.raises(TypeError):

@@ -217,11 +217,12 @@ def test_the_span_of_a_stream_ends_with_it_and_lies_in_that_of_the_caller(spans)
 
 
 def test_the_span_of_a_stream_that_is_closed_ends_then(spans):
-    with serve(stream(chunk({"content": "x"}))) as endpoint:
+    with serve(stream(chunk({"content": "x"}), UNTIL_GONE)) as endpoint:
         chunks = ask(endpoint, stream=True)
         next(chunks)
         chunks.close()
         assert len(spans()) == 1
+        assert endpoint.gone.wait(30)
 
 
 @pytest.mark.asyncio

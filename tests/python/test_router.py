@@ -64,7 +64,7 @@ def test_a_call_may_say_how_often_it_is_repeated_and_who_is_asked_instead():
         router = toolbridge.Router(models, disable_cooldowns=True)
         router.completion("m", QUESTION, num_retries=0, fallbacks=["n"])
         with pytest.raises(toolbridge.ServiceUnavailableError):
-            router.completion("m", QUESTION, num_retries=0)
+            router.completion("m", QUESTION, max_retries=0)
         assert [one.body["model"] for one in endpoint.requests] == ["a", "b", "a"]
         assert all(set(one.body) == {"model", "messages"} for one in endpoint.requests)
 

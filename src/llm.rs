@@ -17,6 +17,7 @@
 //! | [`judge`] | what the events of a stream are |
 //! | [`chat_stream`] | a running stream: buffering, back-pressure, how it ended |
 //! | [`passage`] | a running stream that is passed on as it came |
+//! | [`patience`] | how long a stream may keep its reader waiting |
 //! | [`client`] | the connection pool and the calls |
 //! | [`router`] | several deployments behind one name of a model |
 
@@ -29,6 +30,7 @@ pub mod framing;
 pub mod judge;
 pub mod model_id;
 pub mod passage;
+pub mod patience;
 pub mod provider;
 pub mod retry;
 pub mod router;

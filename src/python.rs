@@ -11,6 +11,7 @@ mod error;
 mod gateway;
 mod group;
 mod log;
+mod router;
 mod session;
 mod subscription;
 mod tools;
@@ -51,6 +52,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     caching::register(module)?;
     gateway::register(module)?;
     group::register(module)?;
+    router::register(module)?;
     session::register(module)?;
     subscription::register(module)?;
     tools::register(module)?;

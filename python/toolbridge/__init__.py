@@ -13,12 +13,18 @@ from toolbridge._toolbridge import __version__, forked, shutdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from toolbridge import exceptions as exceptions
     from toolbridge import experimental_mcp_client as experimental_mcp_client
     from toolbridge import mcp as mcp
     from toolbridge import mcp_client as mcp_client
     from toolbridge import types as types
+    from toolbridge._completion.timeouts import Timeouts as Timeouts
     from toolbridge.client import Client as Client
+    from toolbridge.completions import AsyncLiteLLM as AsyncLiteLLM
+    from toolbridge.completions import LiteLLM as LiteLLM
     from toolbridge.exceptions import APIConnectionError as APIConnectionError
     from toolbridge.exceptions import APIError as APIError
     from toolbridge.exceptions import APIResponseValidationError as APIResponseValidationError
@@ -55,6 +61,22 @@ if TYPE_CHECKING:
     from toolbridge.main import acompletion as acompletion
     from toolbridge.main import completion as completion
     from toolbridge.main import stream_chunk_builder as stream_chunk_builder
+    from toolbridge.router import Router as Router
+
+# What a completion call takes where it does not say so itself, and who is told of calls; the names
+# are LiteLLM's, and users assign to them: ``toolbridge.drop_params = True``.
+api_base: str | None = None
+api_key: str | None = None
+drop_params: bool = False
+enable_json_schema_validation: bool = False
+headers: Mapping[str, str] | None = None
+num_retries: int | None = None
+organization: str | None = None
+request_timeout: float | object | None = None
+ssl_verify: bool | str | None = None
+callbacks: list[Any] = []
+success_callback: list[Any] = []
+failure_callback: list[Any] = []
 
 _MODULES = frozenset(
     {
@@ -67,6 +89,15 @@ _MODULES = frozenset(
         "types",
     }
 )
+# Where the classes with a module of their own are.
+_CLASSES = {
+    "AsyncLiteLLM": "completions",
+    "Client": "client",
+    "Gateway": "gateway",
+    "LiteLLM": "completions",
+    "Router": "router",
+    "Timeouts": "_completion.timeouts",
+}
 _COMPLETION = frozenset(
     {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
 )
@@ -77,6 +108,7 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncLiteLLM",
     "AuthenticationError",
     "BadGatewayError",
     "BadRequestError",
@@ -90,6 +122,7 @@ __all__ = [
     "Gateway",
     "InternalServerError",
     "JSONSchemaValidationError",
+    "LiteLLM",
     "MCPError",
     "MCPTimeoutError",
     "McpError",
@@ -98,8 +131,10 @@ __all__ = [
     "PaymentRequired",
     "PermissionDeniedError",
     "RateLimitError",
+    "Router",
     "ServiceUnavailableError",
     "Timeout",
+    "Timeouts",
     "ToolCallArgumentsError",
     "ToolOutputError",
     "ToolbridgeError",
@@ -128,10 +163,8 @@ def __getattr__(name: str) -> object:
 
     if name in _COMPLETION:
         value: object = getattr(import_module("toolbridge.main"), name)
-    elif name == "Client":
-        value = import_module("toolbridge.client").Client
-    elif name == "Gateway":
-        value = import_module("toolbridge.gateway").Gateway
+    elif name in _CLASSES:
+        value = getattr(import_module(f"toolbridge.{_CLASSES[name]}"), name)
     elif name in _MODULES:
         value = import_module(f"toolbridge.{name}")
     elif name in __all__:

@@ -20,6 +20,7 @@ __all__ = [
     "Connection",
     "Gateway",
     "Group",
+    "ModelRouter",
     "Question",
     "Responder",
     "Server",
@@ -36,6 +37,7 @@ __all__ = [
     "chat_stream_sync",
     "connect_http",
     "forked",
+    "json_misfit",
     "load_servers",
     "model_provider",
     "open_sse",
@@ -243,9 +245,20 @@ def chat_stream(
 def chat_stream_sync(
     model: str, body: dict[str, Any], options: dict[str, Any]
 ) -> tuple[ChatStreamSource, dict[str, Any]]: ...
+def json_misfit(schema: Any, text: str) -> str | None: ...
 def model_provider(
     model: str, custom_llm_provider: str | None, api_base: str | None
 ) -> tuple[str, str]: ...
+
+@final
+class ModelRouter:
+    def __new__(cls, config: Any) -> Self: ...
+    def replace(self, config: Any) -> None: ...
+    def notices(self) -> list[str]: ...
+    def names(self) -> list[str]: ...
+    def ids(self) -> list[str]: ...
+    def ask(self, model: str, body: dict[str, Any]) -> Future[tuple[Any, dict[str, Any]]]: ...
+    def ask_sync(self, model: str, body: dict[str, Any]) -> tuple[Any, dict[str, Any]]: ...
 
 @final
 class ChatStreamSource: ...

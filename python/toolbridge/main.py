@@ -153,7 +153,10 @@ async def acompletion(  # noqa: D417
     """Asks a model for a completion.
 
     What the provider takes is sent to it, whether it is named here or not; what LiteLLM takes for
-    itself stays here, and a warning says once which of it has no effect yet.
+    itself stays here, and a warning says once which of it has no effect yet. Attributes of the
+    package stand in for arguments that a call does not have: ``api_base``, ``api_key``,
+    ``drop_params``, ``enable_json_schema_validation``, ``headers``, ``num_retries``,
+    ``organization``, ``request_timeout``, ``ssl_verify``, as in ``toolbridge.num_retries = 3``.
 
     Args:
         model: ``"openai/gpt-4o"``; a bare ``"gpt-4o"`` or ``"o3"``; ``"custom_openai/…"``, or with
@@ -161,9 +164,12 @@ async def acompletion(  # noqa: D417
         messages: the conversation: dicts, or messages of earlier responses (ours, openai's or
             litellm's).
         timeout: seconds until the answer must be there, 600 by default; of a stream, until it
-            begins and between two chunks. An ``httpx.Timeout`` sets ``connect`` and ``read`` apart.
+            begins and between two chunks. A :class:`toolbridge.Timeouts`, or a dict of its parts,
+            sets ``connect``, ``first_token``, ``between_tokens`` and ``total``; an
+            ``httpx.Timeout`` ``connect`` and ``read``.
         stream: give the answer in chunks.
-        response_format: a dict, or a pydantic class, whose JSON Schema is sent.
+        response_format: a dict, or a class whose JSON Schema is sent: a pydantic class, or a
+            dataclass or TypedDict where pydantic is installed.
         base_url: where the endpoint is; the same as ``api_base``. By default what
             ``OPENAI_BASE_URL`` or ``OPENAI_API_BASE`` says, or OpenAI itself.
         api_key: the key; by default what ``OPENAI_API_KEY`` says.
@@ -176,14 +182,21 @@ async def acompletion(  # noqa: D417
             ``verbosity``, ``safety_identifier``, ``service_tier``, ``store``,
             ``prompt_cache_key``, ``prompt_cache_retention``, ``thinking`` and
             ``web_search_options``.
+        enable_json_schema_validation: check the answer against the JSON Schema of
+            ``response_format``; not that of a stream.
         deployment_id: accepted for LiteLLM's sake and without effect yet, as are ``api_version``,
-            ``model_list``, ``include_server_side_tool_invocations``, ``shared_session`` and
-            ``enable_json_schema_validation``.
+            ``model_list``, ``include_server_side_tool_invocations`` and ``shared_session``.
         **kwargs: ``api_base``, ``organization``, ``custom_llm_provider``, ``headers``,
             ``extra_body`` (merged into the body), ``max_retries`` (2 by default; ``num_retries``
             is the same), ``stream_timeout`` (seconds), ``ssl_verify`` (False, or the path of a PEM
-            file), ``additional_drop_params`` (names that are not sent), ``mock_response``,
-            ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else goes into the body.
+            file), ``drop_params`` (leave out what the provider does not take),
+            ``additional_drop_params`` (names that are not sent, or paths such as
+            ``tools[*].function.strict``), ``allowed_openai_params`` (names
+            that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
+            arguments, that are asked in this order when the call fails in a way that they may
+            not), ``context_window_fallback_dict`` (from a model to the one for longer messages),
+            ``mock_response``, ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else
+            goes into the body.
 
     Returns:
         The response; with ``stream=True`` a :class:`CustomStreamWrapper` over its chunks.
@@ -196,16 +209,15 @@ async def acompletion(  # noqa: D417
         APIConnectionError: the provider cannot be reached, or the connection breaks.
         Timeout: the answer does not come in time.
         APIResponseValidationError: what came is not an answer.
+        JSONSchemaValidationError: the answer does not fit the schema, and was to be checked.
+        UnsupportedParamsError: the provider does not take a parameter.
         APIStatusError: any other error status, by its class.
     """
     request = prepare(locals())
-    if request.mock is not None:
-        from asyncio import sleep
+    if not request.is_plain:
+        from toolbridge._completion.around import acall
 
-        from toolbridge._completion import mock
-
-        await sleep(mock.wait_time(request))
-        return mock.answer(model, request)
+        return await acall(model, request)
     if "stream" in request.body:
         return wrap_stream(await chat_stream(model, request.body, request.options))
     data, facts = await chat_completion(model, request.body, request.options)
@@ -336,7 +348,10 @@ def completion(  # noqa: D417
     """Asks a model for a completion and waits, which also works while a loop runs in the thread.
 
     What the provider takes is sent to it, whether it is named here or not; what LiteLLM takes for
-    itself stays here, and a warning says once which of it has no effect yet.
+    itself stays here, and a warning says once which of it has no effect yet. Attributes of the
+    package stand in for arguments that a call does not have: ``api_base``, ``api_key``,
+    ``drop_params``, ``enable_json_schema_validation``, ``headers``, ``num_retries``,
+    ``organization``, ``request_timeout``, ``ssl_verify``, as in ``toolbridge.num_retries = 3``.
 
     Args:
         model: ``"openai/gpt-4o"``; a bare ``"gpt-4o"`` or ``"o3"``; ``"custom_openai/…"``, or with
@@ -344,9 +359,12 @@ def completion(  # noqa: D417
         messages: the conversation: dicts, or messages of earlier responses (ours, openai's or
             litellm's).
         timeout: seconds until the answer must be there, 600 by default; of a stream, until it
-            begins and between two chunks. An ``httpx.Timeout`` sets ``connect`` and ``read`` apart.
+            begins and between two chunks. A :class:`toolbridge.Timeouts`, or a dict of its parts,
+            sets ``connect``, ``first_token``, ``between_tokens`` and ``total``; an
+            ``httpx.Timeout`` ``connect`` and ``read``.
         stream: give the answer in chunks.
-        response_format: a dict, or a pydantic class, whose JSON Schema is sent.
+        response_format: a dict, or a class whose JSON Schema is sent: a pydantic class, or a
+            dataclass or TypedDict where pydantic is installed.
         base_url: where the endpoint is; the same as ``api_base``. By default what
             ``OPENAI_BASE_URL`` or ``OPENAI_API_BASE`` says, or OpenAI itself.
         api_key: the key; by default what ``OPENAI_API_KEY`` says.
@@ -359,14 +377,21 @@ def completion(  # noqa: D417
             ``verbosity``, ``safety_identifier``, ``service_tier``, ``store``,
             ``prompt_cache_key``, ``prompt_cache_retention``, ``thinking`` and
             ``web_search_options``.
+        enable_json_schema_validation: check the answer against the JSON Schema of
+            ``response_format``; not that of a stream.
         deployment_id: accepted for LiteLLM's sake and without effect yet, as are ``api_version``,
-            ``model_list``, ``include_server_side_tool_invocations``, ``shared_session`` and
-            ``enable_json_schema_validation``.
+            ``model_list``, ``include_server_side_tool_invocations`` and ``shared_session``.
         **kwargs: ``api_base``, ``organization``, ``custom_llm_provider``, ``headers``,
             ``extra_body`` (merged into the body), ``max_retries`` (2 by default; ``num_retries``
             is the same), ``stream_timeout`` (seconds), ``ssl_verify`` (False, or the path of a PEM
-            file), ``additional_drop_params`` (names that are not sent), ``mock_response``,
-            ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else goes into the body.
+            file), ``drop_params`` (leave out what the provider does not take),
+            ``additional_drop_params`` (names that are not sent, or paths such as
+            ``tools[*].function.strict``), ``allowed_openai_params`` (names
+            that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
+            arguments, that are asked in this order when the call fails in a way that they may
+            not), ``context_window_fallback_dict`` (from a model to the one for longer messages),
+            ``mock_response``, ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else
+            goes into the body.
 
     Returns:
         The response; with ``stream=True`` a :class:`CustomStreamWrapper` over its chunks.
@@ -379,16 +404,15 @@ def completion(  # noqa: D417
         APIConnectionError: the provider cannot be reached, or the connection breaks.
         Timeout: the answer does not come in time.
         APIResponseValidationError: what came is not an answer.
+        JSONSchemaValidationError: the answer does not fit the schema, and was to be checked.
+        UnsupportedParamsError: the provider does not take a parameter.
         APIStatusError: any other error status, by its class.
     """
     request = prepare(locals())
-    if request.mock is not None:
-        from time import sleep
+    if not request.is_plain:
+        from toolbridge._completion.around import call
 
-        from toolbridge._completion import mock
-
-        sleep(mock.wait_time(request))
-        return mock.answer(model, request)
+        return call(model, request)
     if "stream" in request.body:
         return wrap_stream(chat_stream_sync(model, request.body, request.options))
     data, facts = chat_completion_sync(model, request.body, request.options)

@@ -174,6 +174,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
     let mut body = pin!(body);
+    let patience = source.patience;
     let mut reading = Reading {
         framer: source.framer(),
         judge: Judge::new(source),
@@ -187,14 +188,19 @@ where
         } else {
             shared.publish(&mut reading.chunks);
             unpublished = 0;
-            match within(reading.judge.idle(), body.next()).await {
+            match patience.wait(reading.judge.count(), body.next()).await {
                 Ok(next) => next,
-                Err(idle) => {
-                    shared.end(Some(reading.judge.silence(idle)));
+                Err(late) => {
+                    shared.end(Some(reading.judge.late(late)));
                     return;
                 }
             }
         };
+        if let Some(late) = patience.is_over() {
+            shared.publish(&mut reading.chunks);
+            shared.end(Some(reading.judge.late(late)));
+            return;
+        }
         let flow = match next {
             Some(Ok(bytes)) => {
                 unpublished += bytes.len();
@@ -220,17 +226,6 @@ where
     // A body that is read to its end gives its connection back to the pool.
     let drain = async { while let Some(Ok(_)) = body.next().await {} };
     tokio::time::timeout(DRAIN_TIME, drain).await.ok();
-}
-
-/// The limit is the error.
-pub(super) async fn within<T>(
-    limit: Option<Duration>,
-    work: impl Future<Output = T>,
-) -> Result<T, Duration> {
-    match limit {
-        None => Ok(work.await),
-        Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| limit),
-    }
 }
 
 enum Flow {
@@ -273,6 +268,11 @@ impl Reading {
     }
 
     fn broken(&mut self, cause: Box<dyn std::error::Error + Send + Sync>) -> Flow {
+        // Whoever passed the stream on knows better what happened to it.
+        let cause = match cause.downcast::<Error>() {
+            Ok(error) => return Flow::End(Some(*error)),
+            Err(cause) => cause,
+        };
         match self.ended() {
             Flow::End(Some(error)) if error.kind() == ErrorKind::Connection => {
                 Flow::End(Some(error.with_source(cause)))

@@ -8,6 +8,7 @@
 //! | `follow` | answers that only say where the real one is |
 //! | `pool` | the connections |
 //! | `prepare` | a request as its provider gets it, and its answer as a chat completion |
+//! | `tries` | how long one call may take, and how often it is repeated |
 
 pub mod fetch;
 mod follow;
@@ -15,11 +16,13 @@ mod media;
 mod pool;
 mod prepare;
 mod reach;
+mod tries;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
@@ -30,6 +33,7 @@ use super::conversion::parameters::Policy;
 use super::failure::{FailureSite, snippet};
 use super::model_id::ModelId;
 use super::passage::Passage;
+use super::patience::Patience;
 use super::provider::Endpoint;
 use super::provider::authorize::Outgoing;
 use super::retry;
@@ -38,6 +42,7 @@ use pool::Pools;
 pub use pool::Trust;
 use prepare::Prepared;
 pub use reach::Reach;
+use tries::{Failed, Tries};
 
 /// How long an answer may take when the caller does not say, as in the `openai` package.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -54,7 +59,22 @@ pub struct Limits {
     /// Until the connection is made.
     pub connect: Duration,
     /// Until the whole answer is there; of a stream, until it begins and between two pieces of it.
+    /// It counts for each repetition anew.
     pub answer: Option<Duration>,
+    /// Until the first chunk of a stream, where that is not what `answer` says.
+    pub first_token: Option<Duration>,
+    /// Between two pieces of a stream, where that is not what `answer` says.
+    pub between_tokens: Option<Duration>,
+    /// From the call to the end of the answer or of the stream, with every repetition.
+    pub total: Option<Duration>,
+}
+
+impl Limits {
+    /// Until a stream begins, and the argument that says so.
+    fn begin(&self) -> Option<(Duration, &'static str)> {
+        let first = self.first_token.map(|limit| (limit, "first_token"));
+        first.or(self.answer.map(|limit| (limit, "timeout")))
+    }
 }
 
 impl Default for Limits {
@@ -62,6 +82,9 @@ impl Default for Limits {
         Self {
             connect: DEFAULT_CONNECT_TIMEOUT,
             answer: Some(DEFAULT_TIMEOUT),
+            first_token: None,
+            between_tokens: None,
+            total: None,
         }
     }
 }
@@ -162,20 +185,6 @@ pub struct ChatClient {
     fetcher: Fetcher,
 }
 
-struct Failed {
-    error: Error,
-    is_retryable: bool,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self {
-            error,
-            is_retryable: false,
-        }
-    }
-}
-
 impl ChatClient {
     /// One that fetches what requests name by URL from other addresses than the public ones too.
     pub fn with_reach(reach: Reach) -> Self {
@@ -194,23 +203,23 @@ impl ChatClient {
     /// As [`Self::complete`].
     pub async fn answer(&self, call: &Call<'_>) -> Result<Answer, Error> {
         let pool = self.pools.of(call)?;
+        let mut tries = Tries::new(call);
         let prepared = Prepared::new(call, &self.fetcher, false).await?;
-        let started = Instant::now();
-        let mut retries = 0;
+        let limit = call.limits.answer.map(|limit| (limit, "timeout"));
         let (body, headers) = loop {
             let whole = async {
                 let response = send(&pool, call, &prepared).await?;
                 let response = follow::to_the_end(&pool, call, &prepared, response).await?;
                 read_answer(response, call.site, &prepared).await
             };
-            match within(call.limits.answer, call.site, whole).await {
+            match tries.within(limit, whole).await {
                 Ok(answer) => break answer,
-                Err(failed) => wait_for_retry(failed, &mut retries, call.max_retries).await?,
+                Err(failed) => tries.wait(failed).await?,
             }
         };
         Ok(Answer {
             body: RawJson::trusted(body),
-            context: context(call, headers, started, retries),
+            context: context(call, headers, tries.started, tries.retries),
         })
     }
 
@@ -219,17 +228,18 @@ impl ChatClient {
         let site = FailureSite::new(&request.model, &request.endpoint);
         let call = request.call(&site);
         let pool = self.pools.of(&call)?;
+        let mut tries = Tries::new(&call);
         let prepared = Prepared::new(&call, &self.fetcher, true).await?;
-        let started = Instant::now();
-        let mut retries = 0;
-        let (response, headers) = loop {
-            match within(call.limits.answer, &site, open(&pool, &call, &prepared)).await {
-                Ok(begun) => break begun,
-                Err(failed) => wait_for_retry(failed, &mut retries, call.max_retries).await?,
+        let (patience, (response, headers)) = loop {
+            let patience = tries.patience();
+            let opened = tries.within(call.limits.begin(), open(&pool, &call, &prepared));
+            match opened.await {
+                Ok(begun) => break (patience, begun),
+                Err(failed) => tries.wait(failed).await?,
             }
         };
-        let context = context(&call, headers.clone(), started, retries);
-        let source = source(&call, &prepared, &response, headers);
+        let context = context(&call, headers.clone(), tries.started, tries.retries);
+        let source = source(&call, &prepared, &response, headers, patience);
         Ok(StreamedAnswer {
             stream: ChatStream::start(response.bytes_stream(), source),
             context,
@@ -240,17 +250,18 @@ impl ChatClient {
     /// repeated.
     pub async fn pass(&self, call: &Call<'_>) -> Result<(Passage, AnswerContext), Error> {
         let pool = self.pools.of(call)?;
+        let tries = Tries::new(call);
         let prepared = Prepared::new(call, &self.fetcher, true).await?;
-        let started = Instant::now();
+        let patience = tries.patience();
         let begun = async {
             let (response, headers) = open(&pool, call, &prepared).await?;
-            let source = source(call, &prepared, &response, headers.clone());
+            let source = source(call, &prepared, &response, headers.clone(), patience);
             let mut passage = Passage::new(response.bytes_stream(), source);
             passage.begin().await?;
             Ok((passage, headers))
         };
-        match within(call.limits.answer, call.site, begun).await {
-            Ok((passage, headers)) => Ok((passage, context(call, headers, started, 0))),
+        match tries.within(call.limits.begin(), begun).await {
+            Ok((passage, headers)) => Ok((passage, context(call, headers, tries.started, 0))),
             Err(failed) => Err(failed.error),
         }
     }
@@ -274,13 +285,14 @@ fn source(
     prepared: &Prepared<'_>,
     response: &reqwest::Response,
     headers: HeaderMap,
+    patience: Patience,
 ) -> StreamSource {
     StreamSource {
         translation: prepared.translation(call),
         site: call.site.clone(),
         status: response.status(),
         headers,
-        idle: call.limits.answer,
+        patience,
     }
 }
 
@@ -292,41 +304,6 @@ fn context(call: &Call<'_>, headers: HeaderMap, started: Instant, retries: u32) 
         elapsed: started.elapsed(),
         retries,
     }
-}
-
-async fn within<T>(
-    limit: Option<Duration>,
-    site: &FailureSite,
-    work: impl Future<Output = Result<T, Failed>>,
-) -> Result<T, Failed> {
-    let Some(limit) = limit else {
-        return work.await;
-    };
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        let seconds = limit.as_secs_f64();
-        let message = format!(
-            "{} did not answer within {seconds} s (timeout)",
-            site.peer()
-        );
-        Err(Failed {
-            error: site.error(ErrorKind::Timeout, message),
-            is_retryable: true,
-        })
-    })
-}
-
-async fn wait_for_retry(failed: Failed, retries: &mut u32, max_retries: u32) -> Result<(), Error> {
-    if !failed.is_retryable || *retries >= max_retries {
-        return Err(failed
-            .error
-            .map_context(|context| context.retries = *retries));
-    }
-    let asked = failed.error.context().retry_after;
-    let delay = retry::delay(*retries, asked, retry::chance());
-    *retries += 1;
-    tracing::debug!(retry = *retries, ?delay, reason = %failed.error, "the request is repeated");
-    tokio::time::sleep(delay).await;
-    Ok(())
 }
 
 async fn send(

@@ -1,8 +1,6 @@
 //! What the events of a stream are: chunks, the end, an error. Owns [`Judge`], which is the same for a
 //! stream that is read and for one that is passed on; pure.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -10,6 +8,7 @@ use super::answer;
 use super::conversion::{Progress, Translator, Unreadable};
 use super::failure::{FailureSite, snippet};
 use super::framing::{Framer, Framing, Unframed};
+use super::patience::{Late, Patience};
 use super::stream::Event;
 use crate::error::{Error, ErrorKind};
 
@@ -31,8 +30,8 @@ pub struct StreamSource {
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// The longest silence.
-    pub idle: Option<Duration>,
+    /// How long it may take.
+    pub patience: Patience,
     /// None for a stream that has chunks already.
     pub translation: Option<Translation>,
 }
@@ -84,9 +83,9 @@ impl Judge {
         }
     }
 
-    /// The longest silence.
-    pub(super) fn idle(&self) -> Option<Duration> {
-        self.source.idle
+    /// How long the stream may take.
+    pub(super) fn patience(&self) -> Patience {
+        self.source.patience
     }
 
     /// How many chunks there were.
@@ -187,14 +186,25 @@ impl Judge {
         Some(self.source.error(ErrorKind::Connection, message, b""))
     }
 
-    pub(super) fn silence(&self, idle: Duration) -> Error {
-        let message = format!(
-            "{} sent nothing for {} s in the middle of the stream, after {} chunks (timeout, \
-             stream_timeout)",
-            self.source.site.peer(),
-            idle.as_secs_f64(),
-            self.count
-        );
+    /// What it means that a limit was passed.
+    pub(super) fn late(&self, late: Late) -> Error {
+        let (peer, chunks) = (self.source.site.peer(), self.count);
+        let message = match late {
+            Late::First(limit) => format!(
+                "{peer} sent no chunk of its stream within {} s (timeout, first_token)",
+                limit.as_secs_f64()
+            ),
+            Late::Silence(limit) => format!(
+                "{peer} sent nothing for {} s in the middle of the stream, after {chunks} chunks \
+                 (timeout, stream_timeout, between_tokens)",
+                limit.as_secs_f64()
+            ),
+            Late::Total(limit) => format!(
+                "the stream of {peer} was not over within {} s, after {chunks} chunks (timeout, \
+                 total)",
+                limit.as_secs_f64()
+            ),
+        };
         self.source.error(ErrorKind::Timeout, message, b"")
     }
 }

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 use crate::error::{Error, ErrorKind};
 
 use super::answer::{self, Usage};
-use super::chat_stream::{DRAIN_TIME, within};
+use super::chat_stream::DRAIN_TIME;
 use super::framing::Framer;
 use super::judge::{Judge, Judged, StreamSource};
 
@@ -86,17 +86,22 @@ impl Passage {
                 self.body = None;
                 return Some(Err(error));
             }
+            let patience = self.judge.patience();
             let body = self.body.as_mut()?;
             let next = match body.next().now_or_never() {
                 Some(next) => Ok(next),
-                None => within(self.judge.idle(), body.next()).await,
+                None => patience.wait(self.judge.count(), body.next()).await,
+            };
+            let next = match patience.is_over() {
+                Some(late) => Err(late),
+                None => next,
             };
             let text = match next {
                 Ok(Some(Ok(piece))) => self.take(piece),
                 Ok(Some(Err(cause))) => self.ended(Some(cause)),
                 Ok(None) => self.ended(None),
-                Err(idle) => {
-                    self.error = Some(self.judge.silence(idle));
+                Err(late) => {
+                    self.error = Some(self.judge.late(late));
                     continue;
                 }
             };

@@ -19,9 +19,10 @@ use crate::llm::failure::snippet;
 use crate::llm::model_id::ModelId;
 use crate::llm::retry::random_bits;
 use crate::python::bridge;
-use crate::python::convert::from_json;
+use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
 use crate::runtime;
+use crate::schema::validate::{Fault, Schema};
 
 mod options;
 
@@ -37,6 +38,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(chat_completion_sync, module)?)?;
     module.add_function(wrap_pyfunction!(chat_stream, module)?)?;
     module.add_function(wrap_pyfunction!(chat_stream_sync, module)?)?;
+    module.add_function(wrap_pyfunction!(json_misfit, module)?)?;
     module.add_function(wrap_pyfunction!(model_provider, module)?)?;
     Ok(())
 }
@@ -46,7 +48,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The connections of this process: a forked child does not use those of its parent.
-fn client() -> Arc<ChatClient> {
+pub(super) fn client() -> Arc<ChatClient> {
     static CLIENT: Mutex<Option<(u32, Arc<ChatClient>)>> = Mutex::new(None);
     let process = runtime::process();
     let mut client = lock(&CLIENT);
@@ -135,6 +137,36 @@ fn chat_stream_sync(
     )
 }
 
+/// Where a JSON text does not fit a schema, as a sentence; None where it does.
+#[pyfunction]
+fn json_misfit(schema: &Bound<'_, PyAny>, text: &str) -> PyResult<Option<String>> {
+    let schema = to_json(schema)?;
+    let schema = String::from_utf8_lossy(schema.as_bytes());
+    Ok(misfit(&schema, text).err())
+}
+
+fn misfit(schema: &str, text: &str) -> Result<(), String> {
+    let schema = Schema::compile(schema)
+        .map_err(|problem| format!("the JSON Schema cannot be used: {problem}"))?;
+    let value = serde_json::from_str(text)
+        .map_err(|problem| format!("the answer is not JSON: {problem}"))?;
+    schema
+        .check(&value, text.len())
+        .map_err(|fault| match fault {
+            Fault::Mismatch(mismatch) => {
+                let place = match mismatch.path.as_str() {
+                    "" => "the answer",
+                    path => path,
+                };
+                format!(
+                    "{place} is {}, and the schema takes {} there",
+                    mismatch.found, mismatch.accepted
+                )
+            }
+            Fault::GaveUp(why) => format!("the answer could not be checked: {why}"),
+        })
+}
+
 /// The provider and the wire name of a model.
 #[pyfunction]
 fn model_provider(
@@ -148,14 +180,19 @@ fn model_provider(
         .map_err(|error| to_py(py, &error))
 }
 
-fn whole(py: Python<'_>, body: &[u8], context: &AnswerContext, model: &str) -> PyResult<Py<PyAny>> {
+pub(super) fn whole(
+    py: Python<'_>,
+    body: &[u8],
+    context: &AnswerContext,
+    model: &str,
+) -> PyResult<Py<PyAny>> {
     let response = from_json(py, body)
         .map_err(|cause| undecodable(py, "the answer", context.provider, model, body, &cause))?;
     let facts = facts(py, context, model)?;
     Ok((response, facts).into_pyobject(py)?.into_any().unbind())
 }
 
-fn begun(py: Python<'_>, answer: StreamedAnswer, model: String) -> PyResult<Py<PyAny>> {
+pub(super) fn begun(py: Python<'_>, answer: StreamedAnswer, model: String) -> PyResult<Py<PyAny>> {
     let facts = facts(py, &answer.context, &model)?;
     let source = ChatStreamSource(Arc::new(Reader {
         core: answer.stream,

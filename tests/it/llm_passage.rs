@@ -10,6 +10,7 @@ use toolbridge::error::ErrorKind;
 use toolbridge::llm::chat_stream::StreamSource;
 use toolbridge::llm::failure::FailureSite;
 use toolbridge::llm::passage::Passage;
+use toolbridge::llm::patience::Patience;
 
 use crate::llm_endpoint::{event, request};
 
@@ -20,7 +21,7 @@ fn source() -> StreamSource {
         site: FailureSite::new(&request.model, &request.endpoint),
         status: StatusCode::OK,
         headers: HeaderMap::new(),
-        idle: None,
+        patience: Patience::default(),
     }
 }
 

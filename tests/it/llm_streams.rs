@@ -14,6 +14,7 @@ use toolbridge::error::{Error, ErrorKind};
 use toolbridge::llm::chat_stream::{ChatStream, StreamSource, Taken};
 use toolbridge::llm::client::{ChatClient, ChatRequest, Limits};
 use toolbridge::llm::failure::FailureSite;
+use toolbridge::llm::patience::Patience;
 
 use crate::llm_endpoint::{
     Endpoint, KEY, Reply, Step, answer, chunked_head, event, good, http_chunks, request,
@@ -27,7 +28,7 @@ fn source() -> StreamSource {
         site: FailureSite::new(&request.model, &request.endpoint),
         status: StatusCode::OK,
         headers: HeaderMap::new(),
-        idle: None,
+        patience: Patience::default(),
     }
 }
 

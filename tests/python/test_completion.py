@@ -247,14 +247,14 @@ def test_litellms_own_parameters_stay_here_and_are_warned_of_once(monkeypatch):
 
     monkeypatch.setattr(parameters, "_warned", set())
     with pytest.warns(UserWarning, match="has no effect in this version") as seen:
-        body = sent_body("gpt-4o", QUESTION, fallbacks=["a"], drop_params=True, caching=False)
+        body = sent_body("gpt-4o", QUESTION, caching=True, budget_duration="1d", azure=False)
     assert body == {"model": "gpt-4o", "messages": QUESTION}
     assert sorted(str(warning.message).split()[2] for warning in seen) == [
-        "drop_params",
-        "fallbacks",
+        "budget_duration",
+        "caching",
     ]
     # Warnings are errors here: a second one would fail.
-    sent_body("gpt-4o", QUESTION, fallbacks=["a"], drop_params=True)
+    sent_body("gpt-4o", QUESTION, caching=True, budget_duration="1d")
 
 
 def test_metadata_is_sent_with_stored_completions_alone(monkeypatch):
@@ -270,6 +270,46 @@ def test_metadata_is_sent_with_stored_completions_alone(monkeypatch):
 def test_additional_drop_params_are_not_sent():
     body = sent_body("gpt-4o", QUESTION, temperature=1, additional_drop_params=["temperature"])
     assert "temperature" not in body
+
+
+def test_paths_of_additional_drop_params_reach_inside_and_change_nothing_of_the_callers():
+    tools = [
+        {"type": "function", "function": {"name": name, "strict": True, "parameters": {}}}
+        for name in ("f", "g")
+    ]
+    paths = ["tools[*].function.strict", "tools[1].function.parameters", "stop[0]", "a.b", "n[x]"]
+    body = sent_body(
+        "gpt-4o", QUESTION, tools=tools, stop=["x", "y"], n=1, additional_drop_params=paths
+    )
+    assert [tool["function"] for tool in body["tools"]] == [
+        {"name": "f", "parameters": {}},
+        {"name": "g"},
+    ]
+    assert (body["stop"], body["n"]) == (["y"], 1)
+    assert all(tool["function"]["strict"] for tool in tools)
+
+
+def test_a_dataclass_and_a_typed_dict_become_a_strict_json_schema():
+    from dataclasses import make_dataclass
+
+    # typing's own is not enough for pydantic before Python 3.12.
+    from typing_extensions import TypedDict
+
+    for wanted in (make_dataclass("City", [("name", str)]), TypedDict("City", {"name": str})):
+        assert sent_body("gpt-4o", QUESTION, response_format=wanted)["response_format"] == {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "City",
+                "strict": True,
+                "schema": {
+                    "title": "City",
+                    "type": "object",
+                    "properties": {"name": {"title": "Name", "type": "string"}},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+            },
+        }
 
 
 def test_a_pydantic_class_becomes_a_strict_json_schema():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 import toolbridge
-from toolbridge.types import ModelResponse
+from toolbridge.types import ModelResponse, ModelResponseStream
 
 QUESTION = [{"role": "user", "content": "Hi"}]
 CALLS = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
@@ -174,3 +174,27 @@ def test_an_error_in_the_middle_of_a_stream_comes_when_it_is_read():
     assert caught.value.status_code == 529
     with pytest.raises(toolbridge.ServiceUnavailableError):
         ask(mock_response="Exception: mock_streaming_error")
+
+
+def test_a_chunk_is_the_stream():
+    delta = {"role": "assistant", "content": "x"}
+    chunk = ModelResponseStream(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+    assert list(ask(mock_response=chunk, stream=True)) == [chunk]
+    with pytest.raises(TypeError, match="stream=True"):
+        ask(mock_response=chunk)
+
+
+def test_a_response_can_be_streamed():
+    given = ModelResponse(choices=[{"message": {"content": "hello"}}])
+    chunks = list(ask(mock_response=given, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "hello"
+
+
+def test_an_error_is_raised_for_a_stream_before_it_begins():
+    with pytest.raises(toolbridge.RateLimitError):
+        ask(mock_response="litellm.RateLimitError", stream=True)
+
+
+def test_a_timeout_in_parts_is_played():
+    with pytest.raises(toolbridge.Timeout, match="mock timeout"):
+        ask(mock_timeout=True, timeout=toolbridge.Timeouts(total=0.001))

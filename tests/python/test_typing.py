@@ -35,6 +35,17 @@ async def use(session: ClientSession, one: Client, many: toolbridge.Client, flag
     if isinstance(asked, wish):
         assert_type(asked, types.InputRequiredResult)
     assert_type(await many.call_tool("t"), types.CallToolResult)
+    router = toolbridge.Router([])
+    assert_type(await router.acompletion("m"), toolbridge.ModelResponse)
+    assert_type(router.completion("m", stream=True), toolbridge.CustomStreamWrapper)
+    client = toolbridge.LiteLLM(timeout=toolbridge.Timeouts(total=3))
+    assert_type(client.chat.completions.create([]), toolbridge.ModelResponse)
+    waiting = toolbridge.AsyncLiteLLM().chat.completions
+    assert_type(await waiting.create([], stream=True), toolbridge.CustomStreamWrapper)
+    either_way = await waiting.create([], stream=flag)
+    assert_type(either_way, toolbridge.ModelResponse | toolbridge.CustomStreamWrapper)
+    toolbridge.num_retries = 3
+    toolbridge.success_callback.append(print)
 """
 
 

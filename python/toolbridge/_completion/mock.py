@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from toolbridge import _toolbridge, exceptions
 from toolbridge._completion.streaming import CustomStreamWrapper
+from toolbridge._completion.timeouts import Timeouts
 from toolbridge.objects import Object, _plain
 from toolbridge.types.chat import (
     ChatCompletionMessageToolCall,
@@ -56,7 +57,12 @@ def wait_time(request: Request) -> float:
     if mock is None:
         return 0.0
     if mock.timeout is not None:
-        limit = getattr(mock.timeout, "connect", mock.timeout)
+        limit = mock.timeout
+        if isinstance(limit, dict):
+            limit = Timeouts(**limit)
+        if isinstance(limit, Timeouts):
+            limit = limit.total or limit.first_token
+        limit = getattr(limit, "connect", limit)
         return _seconds("timeout", 0 if limit is None else limit)
     return 0.0 if mock.delay is None else _seconds("mock_delay", mock.delay)
 
@@ -91,6 +97,10 @@ def answer(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
         return _stream(iter([error]), facts)
     if isinstance(response, ModelResponse) and not is_stream:
         return response
+    if isinstance(response, ModelResponseStream):
+        if not is_stream:
+            raise TypeError("mock_response is a chunk of a stream: it takes stream=True")
+        return _stream(iter([response]), facts)
     data = _response_data(response, name, request)
     if is_stream:
         options = request.body.get("stream_options") or {}

@@ -6,27 +6,46 @@ invents tomorrow works today.
 
 from __future__ import annotations
 
+import sys
+
+# What `operator` takes it from; that module costs a third of a millisecond.
+from _operator import itemgetter
+
+import toolbridge
 from toolbridge.objects import Object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from toolbridge._toolbridge import ModelRouter
 
 __all__ = ["Mock", "Request", "prepare"]
 
 # Read by the native half, under these names.
-_OPTIONS = frozenset({"api_key", "custom_llm_provider", "organization", "ssl_verify"})
+_OPTIONS = frozenset(
+    {
+        "allowed_openai_params",
+        "api_key",
+        "custom_llm_provider",
+        "drop_params",
+        "organization",
+        "ssl_verify",
+    }
+)
 # Handled one by one in `_take`.
 _HANDLED = frozenset(
     {
         "additional_drop_params",
-        "allowed_openai_params",
         "api_base",
         "azure_ad_token_provider",
         "base_url",
+        "context_window_fallback_dict",
+        "enable_json_schema_validation",
         "extra_body",
         "extra_headers",
+        "fallbacks",
         "headers",
         "max_retries",
         "metadata",
@@ -72,18 +91,14 @@ _NOT_BUILT = frozenset(
         "complexity_router_config",
         "complexity_router_default_model",
         "configurable_clientside_auth_params",
-        "context_window_fallback_dict",
         "cooldown_time",
         "deployment_id",
         "disable_add_transform_inline_image_block",
-        "drop_params",
-        "enable_json_schema_validation",
         "enable_prompt_caching",
         "enable_tag_filtering",
         "ensure_alternating_roles",
         "eos_token",
         "fallback_depth",
-        "fallbacks",
         "fastest_response",
         "final_prompt_value",
         "force_timeout",
@@ -186,6 +201,27 @@ _OURS = _OPTIONS | _HANDLED | _NOT_BUILT | _INTERNAL
 _CONTENT = "content"
 _LITELLM_FIELD = "provider_specific_fields"
 _warned: set[str] = set()
+_NOTHING: Mapping[str, Any] = {}
+# The attributes of the package that stand in for arguments: what they are while nobody assigned to
+# them, and the arguments that say the same.
+_DEFAULTS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+    ("api_base", None, ("api_base", "base_url")),
+    ("api_key", None, ("api_key",)),
+    ("drop_params", False, ("drop_params",)),
+    ("enable_json_schema_validation", False, ("enable_json_schema_validation",)),
+    ("headers", None, ("headers",)),
+    ("num_retries", None, ("num_retries", "max_retries")),
+    ("organization", None, ("organization",)),
+    ("request_timeout", None, ("request_timeout", "timeout")),
+    ("ssl_verify", None, ("ssl_verify",)),
+)
+_defaults = itemgetter(*[name for name, *_ in _DEFAULTS])
+_UNTOUCHED = tuple(untouched for _, untouched, _ in _DEFAULTS)
+_CALLBACKS = ("success_callback", "failure_callback", "callbacks")
+_package = vars(toolbridge)
+_modules = sys.modules
+_INFO = 20
+_logger: Any = None
 
 _MESSAGES_TAKES = 'messages takes a list of dicts such as [{"role": "user", "content": "…"}]'
 
@@ -206,20 +242,50 @@ class Mock:
 class Request:
     """A completion call, sorted."""
 
-    __slots__ = ("body", "mock", "options")
+    # Whether nothing but the native half has to do with it. What plain calls never have is here, and
+    # costs them nothing.
+    is_plain: bool = True
+    # Whether somebody wants to know what becomes of it.
+    is_watched: bool = False
+    mock: Mock | None = None
+    # What is asked instead: names of models, or dicts of arguments that are changed.
+    fallbacks: Sequence[Any] = ()
+    context_window: Mapping[str, str] = _NOTHING
+    # The arguments as they were given, where other models may get them.
+    arguments: Mapping[str, Any] = _NOTHING
+    # The JSON Schema that the answer has to fit.
+    schema: Any = None
+    metadata: Any = None
+    router: ModelRouter | None = None
 
-    def __init__(self, body: dict[str, Any], options: dict[str, Any], mock: Mock | None) -> None:
+    def __init__(self, body: dict[str, Any], options: dict[str, Any]) -> None:
         self.body = body
         self.options = options
-        self.mock = mock
 
 
-def prepare(given: dict[str, Any]) -> Request:
+def is_watched() -> bool:
+    """Whether a log, a span or a callback is wanted; imports nothing to find out."""
+    global _logger  # noqa: PLW0603 - found once
+    if _logger is None:
+        logging = _modules.get("logging")
+        if logging is not None:
+            _logger = logging.getLogger("toolbridge.llm")
+    if _logger is not None and _logger.isEnabledFor(_INFO):
+        return True
+    for name in _CALLBACKS:
+        if _package[name]:
+            return True
+    trace = _modules.get("opentelemetry.trace")
+    return trace is not None and type(trace.get_tracer_provider()).__name__ != "ProxyTracerProvider"
+
+
+def prepare(given: dict[str, Any], *, has_defaults: bool = True) -> Request:
     """Sorts the arguments of ``acompletion`` or ``completion``.
 
     Args:
         given: the local variables of that function, which this takes over: ``model`` is left out,
             ``kwargs`` holds the keyword arguments without a name of their own.
+        has_defaults: whether the attributes of the package count.
 
     Raises:
         TypeError: an argument is of a type that it does not take.
@@ -227,6 +293,7 @@ def prepare(given: dict[str, Any]) -> Request:
     """
     kwargs: dict[str, Any] = given.pop("kwargs")
     model = given.pop("model")
+    asked = given["messages"]
     if not isinstance(model, str):
         raise TypeError(f'model takes a str such as "openai/gpt-4o", not {type(model).__name__}')
     body: dict[str, Any] = {"messages": _messages(given.pop("messages"), model)}
@@ -246,18 +313,60 @@ def prepare(given: dict[str, Any]) -> Request:
     for name in ("tools", "functions"):
         if name in body and not isinstance(body[name], (list, tuple)):
             raise TypeError(f"{name} takes a list of dicts, not {type(body[name]).__name__}")
-    if not own:
-        return Request(body, own, None)
-    return _take(body, own)
+    if has_defaults and _defaults(_package) != _UNTOUCHED:
+        for name, untouched, same in _DEFAULTS:
+            value = _package[name]
+            if value is not untouched and value is not None and own.keys().isdisjoint(same):
+                own[name] = value
+    if "fallbacks" in own or "context_window_fallback_dict" in own:
+        return _with_fallbacks({"messages": asked, **given, **kwargs}, body, own)
+    request = _take(body, own) if own else Request(body, own)
+    if is_watched():
+        request.is_watched = True
+        request.is_plain = False
+    return request
+
+
+def _with_fallbacks(
+    arguments: dict[str, Any], body: dict[str, Any], own: dict[str, Any]
+) -> Request:
+    fallbacks = own.pop("fallbacks", ())
+    context_window = own.pop("context_window_fallback_dict", {})
+    if isinstance(fallbacks, str) or not isinstance(fallbacks, (list, tuple)):
+        raise TypeError(
+            'fallbacks takes a list of models such as "openai/gpt-4o", or of dicts of arguments, '
+            f"not {type(fallbacks).__name__}"
+        )
+    for position, other in enumerate(fallbacks):
+        if not isinstance(other, (str, dict)):
+            raise TypeError(
+                f"fallbacks[{position}] takes a str or a dict, not {type(other).__name__}"
+            )
+    if not isinstance(context_window, dict):
+        raise TypeError(
+            "context_window_fallback_dict takes a dict of model to model, "
+            f"not {type(context_window).__name__}"
+        )
+    request = _take(body, own)
+    request.is_plain = False
+    request.is_watched = is_watched()
+    request.fallbacks = fallbacks
+    request.context_window = context_window
+    ours = ("fallbacks", "context_window_fallback_dict")
+    request.arguments = {name: value for name, value in arguments.items() if name not in ours}
+    return request
 
 
 def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
     """Acts on the arguments that are not the provider's."""
     options: dict[str, Any] = {}
+    schema = None
     if "response_format" in own:
         from toolbridge._completion.response_format import response_format
 
         body["response_format"] = response_format(own["response_format"])
+        if own.get("enable_json_schema_validation"):
+            schema = _schema(body["response_format"])
     # LiteLLM lets base_url win.
     base = own.get("base_url", own.get("api_base"))
     if base is not None:
@@ -278,7 +387,7 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
     if "metadata" in own:
         if body.get("store"):
             body["metadata"] = own["metadata"]
-        else:
+        elif not any(_package[name] for name in _CALLBACKS):
             _warn("metadata", "is kept for stored completions (store=True)")
     provider = own.get("azure_ad_token_provider")
     if provider is not None and not body.get("azure_ad_token"):
@@ -288,17 +397,45 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
         if not isinstance(extra, dict):
             raise TypeError(f"extra_body takes a dict, not {type(extra).__name__}")
         body.update(extra)
-    dropped = own.get("additional_drop_params", ())
-    if isinstance(dropped, str) or not isinstance(dropped, (list, tuple)):
-        raise TypeError(f"additional_drop_params takes a list of str, not {type(dropped).__name__}")
-    for name in dropped:
-        body.pop(name, None)
+    if "additional_drop_params" in own:
+        body = _without(body, own["additional_drop_params"])
     for name, value in own.items():
         if name in _OPTIONS:
             options[name] = value
         elif value and name in _NOT_BUILT:
             _warn(name, "is accepted and has no effect in this version")
-    return Request(body, options, _mock(own))
+    request = Request(body, options)
+    request.mock = _mock(own)
+    request.schema = schema
+    request.metadata = own.get("metadata")
+    request.is_plain = request.mock is None and schema is None
+    return request
+
+
+def _without(body: dict[str, Any], dropped: Any) -> dict[str, Any]:
+    """The body without the parameters of ``additional_drop_params``."""
+    if isinstance(dropped, str) or not isinstance(dropped, (list, tuple)):
+        raise TypeError(f"additional_drop_params takes a list of str, not {type(dropped).__name__}")
+    for name in dropped:
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise TypeError(f"additional_drop_params takes a list of str, not of {kind}")
+        if name in body:
+            del body[name]
+        elif "." in name or "[" in name:
+            from toolbridge._completion.drop import without
+
+            body = without(body, name)
+    return body
+
+
+def _schema(wanted: Any) -> Any:
+    """The JSON Schema of a ``response_format``, in each of the forms that LiteLLM takes."""
+    if not isinstance(wanted, dict):
+        return None
+    inner = wanted.get("json_schema")
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    return wanted.get("response_schema") if schema is None else schema
 
 
 def _token(provider: Any) -> str:

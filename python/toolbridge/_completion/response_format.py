@@ -13,14 +13,17 @@ def response_format(wanted: Any) -> Any:
     """Makes the ``response_format`` of the request.
 
     Args:
-        wanted: a dict, which is handed on, or a pydantic class, of which the JSON Schema is taken.
+        wanted: a dict, which is handed on, or a class, of which the JSON Schema is taken: a
+            pydantic class, or a dataclass or TypedDict where pydantic is installed.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is none of them.
     """
     if isinstance(wanted, dict):
         return wanted
     make_schema = getattr(wanted, "model_json_schema", None)
+    if make_schema is None and isinstance(wanted, type) and _has_fields(wanted):
+        make_schema = _adapted(wanted)
     if not isinstance(wanted, type) or make_schema is None:
         kind = wanted.__name__ if isinstance(wanted, type) else type(wanted).__name__
         raise TypeError(f"response_format takes a dict or a pydantic class, not {kind}")
@@ -33,6 +36,24 @@ def response_format(wanted: Any) -> Any:
             "strict": True,
         },
     }
+
+
+def _has_fields(wanted: type) -> bool:
+    return hasattr(wanted, "__dataclass_fields__") or (
+        issubclass(wanted, dict) and hasattr(wanted, "__total__")
+    )
+
+
+def _adapted(wanted: type) -> Any:
+    """What makes the schema of a dataclass or a TypedDict; pydantic knows how."""
+    try:
+        from pydantic import TypeAdapter
+    except ImportError:
+        raise TypeError(
+            f"response_format takes {wanted.__name__} only where pydantic is installed: install it, "
+            "or give a dict with the JSON Schema"
+        ) from None
+    return TypeAdapter(wanted).json_schema
 
 
 def _strict(schema: Any, root: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::llm::chat_stream::StreamSource;
 use crate::llm::failure::FailureSite;
 use crate::llm::passage::Passage;
+use crate::llm::patience::Patience;
 use crate::llm::retry::random_bits;
 
 /// Texts that stand for a failure, with its kind and status: those of LiteLLM.
@@ -87,7 +88,7 @@ pub(super) fn streamed(script: &Value, model: &str, site: &FailureSite) -> Resul
         site: site.clone(),
         status: StatusCode::OK,
         headers: HeaderMap::new(),
-        idle: None,
+        patience: Patience::default(),
     };
     let body = stream::iter([Ok::<_, Infallible>(Bytes::from(events))]);
     Ok(Passage::new(body, source))

@@ -174,7 +174,8 @@ fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
             )
         })?
     } else {
-        let wanted = "a number of seconds or an httpx.Timeout";
+        let wanted = "a number of seconds, a toolbridge.Timeouts, a dict of its parts, or an \
+                      httpx.Timeout";
         return Err(wrong_type(name, wanted, value));
     };
     match Duration::try_from_secs_f64(number) {
@@ -187,11 +188,24 @@ fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
     }
 }
 
-/// A number, or an object with the parts `connect`, `read`, `write` and `pool`, of which the first
-/// two are used.
+/// A number; an `httpx.Timeout`, of which `connect` and `read` are used; a dict with our own parts,
+/// or an object that has them as attributes.
 fn timeouts(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Limits> {
     let py = value.py();
     let mut limits = Limits::default();
+    if let Ok(parts) = value.cast::<PyDict>() {
+        for (part, value) in parts {
+            let part = text(&format!("a key of {name}"), "a str", &part)?;
+            set_part(&mut limits, name, &part, &value)?;
+        }
+        return Ok(limits);
+    }
+    if value.hasattr(intern!(py, "first_token"))? {
+        for part in PARTS {
+            set_part(&mut limits, name, part, &value.getattr(part)?)?;
+        }
+        return Ok(limits);
+    }
     let Ok(read) = value.getattr(intern!(py, "read")) else {
         limits.answer = seconds(name, value)?;
         return Ok(limits);
@@ -203,6 +217,31 @@ fn timeouts(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Limits> {
         limits.connect = connect;
     }
     Ok(limits)
+}
+
+/// The parts of a timeout.
+const PARTS: [&str; 4] = ["connect", "first_token", "between_tokens", "total"];
+
+fn set_part(limits: &mut Limits, name: &str, part: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let given = seconds(&format!("{name}.{part}"), value)?;
+    match (part, given) {
+        ("connect", Some(connect)) => limits.connect = connect,
+        ("first_token", _) => limits.first_token = given,
+        ("between_tokens", _) => limits.between_tokens = given,
+        ("total", _) => {
+            limits.total = given;
+            if given.is_some() {
+                // Whoever says how long all of it may take means each try too.
+                limits.answer = given;
+            }
+        }
+        ("connect", None) => {}
+        _ => {
+            let message = format!("{name} has no part {part:?}; it has {}", PARTS.join(", "));
+            return Err(wrong_value(value.py(), message));
+        }
+    }
+    Ok(())
 }
 
 fn retries(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {

@@ -12,6 +12,7 @@ use toolbridge::llm::chat_stream::{ChatStream, StreamSource, Translation};
 use toolbridge::llm::conversion::{Notes, parameters};
 use toolbridge::llm::failure::FailureSite;
 use toolbridge::llm::model_id::ModelId;
+use toolbridge::llm::patience::Patience;
 use toolbridge::llm::provider::{Endpoint, Settings};
 use toolbridge::llm::types::chat::ChatRequest;
 
@@ -93,7 +94,7 @@ impl Play {
             site: FailureSite::new(&self.model, &self.endpoint),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
-            idle: None,
+            patience: Patience::default(),
             translation: wire.conversion().map(|conversion| Translation {
                 framing: wire.framing(),
                 translator: conversion.stream(notes),

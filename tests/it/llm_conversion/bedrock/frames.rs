@@ -9,6 +9,7 @@ use toolbridge::llm::chat_stream::{ChatStream, StreamSource, Translation};
 use toolbridge::llm::conversion::as_is::AsIs;
 use toolbridge::llm::failure::FailureSite;
 use toolbridge::llm::framing::{Framer, Framing};
+use toolbridge::llm::patience::Patience;
 
 use super::{claude, event, exception, frame, model, stream};
 use crate::llm_conversion::play::{calls_of, text_of};
@@ -204,7 +205,7 @@ async fn sagemaker(pieces: Vec<Bytes>) -> (Vec<Value>, Option<Error>) {
         site: FailureSite::new(&play.model, &play.endpoint),
         status: StatusCode::OK,
         headers: HeaderMap::new(),
-        idle: None,
+        patience: Patience::default(),
         translation: Some(Translation {
             framing: play.endpoint.wire.framing(),
             translator: Box::new(AsIs::default()),

@@ -15,12 +15,16 @@ use std::sync::LazyLock;
 pub mod anthropic;
 pub mod authorize;
 pub mod azure;
+pub mod databricks;
 pub mod endpoint;
 pub mod error_body;
 pub mod gemini;
+pub mod huggingface;
 pub mod openai;
 pub mod service;
+pub mod snowflake;
 mod table;
+pub mod watsonx;
 
 pub use endpoint::{Endpoint, Settings};
 pub use service::OPTIONS;

@@ -1,7 +1,7 @@
 //! Azure OpenAI: where deployments are, who asks, and tokens that an authorization server gives.
 
 use http::header::AUTHORIZATION;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use toolbridge::error::{Error, ErrorKind};
 use toolbridge::llm::client::{ChatClient, ChatRequest, Limits, Trust};
 use toolbridge::llm::conversion::parameters::Policy;
@@ -14,17 +14,15 @@ use crate::llm_endpoint::{Endpoint, answer};
 const ANSWER: &str =
     r#"{"choices":[{"message":{"role":"assistant","content":"Hi."},"finish_reason":"stop"}]}"#;
 
-fn options(options: Value) -> Map<String, Value> {
-    options.as_object().unwrap().clone()
-}
-
 fn resolve(
     model: &str,
     base: &str,
     given: Value,
     variables: &[(&str, &str)],
 ) -> Result<Target, Error> {
-    let mut options = options(given);
+    let Value::Object(mut options) = given else {
+        panic!("options are an object")
+    };
     let key = options.shift_remove("api_key");
     let settings = Settings {
         api_key: key.map(|key| key.as_str().unwrap().to_owned()),

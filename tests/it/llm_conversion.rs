@@ -3,4 +3,5 @@
 
 mod anthropic;
 pub(crate) mod play;
+mod reasoning;
 mod responses;

@@ -182,6 +182,10 @@ pub fn adapt(
     for (name, value) in &own.force {
         body.insert(name.clone(), value.clone());
     }
+    let service = provider.kind.service();
+    if service.adapts() {
+        service.adapt(model, &mut body);
+    }
     if own.text_content
         && let Some(Value::Array(messages)) = body.get_mut("messages")
     {

@@ -39,6 +39,11 @@ impl ErrorBody {
             Some(Value::Null) | None => body,
             Some(error) => error,
         };
+        // IBM has a list of errors.
+        let error = match error.get("errors") {
+            Some(Value::Array(errors)) => errors.first().unwrap_or(error),
+            _ => error,
+        };
         if let Value::String(sentence) = error {
             return Self {
                 message: Some(sentence.clone()),
@@ -50,7 +55,9 @@ impl ErrorBody {
             message: ["message", "detail", "msg"]
                 .iter()
                 .find_map(|key| text(error.get(*key))),
-            code: text(error.get("code")),
+            code: ["code", "error_code"]
+                .iter()
+                .find_map(|key| text(error.get(*key))),
             param: text(error.get("param")),
             error_type: text(error.get("type")),
             inner_code: ["innererror", "inner_error"]

@@ -209,18 +209,17 @@ fn repair(body: Bytes, holder: &str) -> Bytes {
         return body;
     }
     let is_whole = holder == "message";
-    let needed = has_blocks
-        || serde_json::from_slice::<Choices<'_>>(&body).is_ok_and(|body| {
-            let messages = body
-                .choices
-                .iter()
-                .filter_map(|choice| choice.message.as_ref());
-            let mut calls = messages
-                .filter_map(|message| message.tool_calls.as_ref())
-                .flatten();
-            calls.any(|call| call.needs_repair(is_whole))
-        });
-    if !needed {
+    let needs_calls = serde_json::from_slice::<Choices<'_>>(&body).is_ok_and(|body| {
+        let messages = body
+            .choices
+            .iter()
+            .filter_map(|choice| choice.message.as_ref());
+        let mut calls = messages
+            .filter_map(|message| message.tool_calls.as_ref())
+            .flatten();
+        calls.any(|call| call.needs_repair(is_whole))
+    });
+    if !needs_calls && !has_blocks {
         return body;
     }
     let Ok(mut value) = serde_json::from_slice::<Value>(&body) else {
@@ -231,15 +230,19 @@ fn repair(body: Bytes, holder: &str) -> Bytes {
         .and_then(Value::as_array_mut)
         .into_iter()
         .flatten();
+    let mut is_changed = needs_calls;
     for choice in choices {
         let Some(Value::Object(message)) = choice.get_mut(holder) else {
             continue;
         };
-        blocks::take_apart(message);
+        is_changed |= blocks::take_apart(message);
         let calls = message.get_mut("tool_calls");
         for call in calls.and_then(Value::as_array_mut).into_iter().flatten() {
             repair_call(call, is_whole);
         }
+    }
+    if !is_changed {
+        return body;
     }
     serde_json::to_vec(&value).map_or(body, Bytes::from)
 }

@@ -151,9 +151,8 @@ fn a_chunk_with_parts_is_taken_apart_and_another_is_untouched() {
     let logprobs = Bytes::from_static(
         br#"{"choices":[{"delta":{"content":"a [list]"},"logprobs":{"content":[]}}]}"#,
     );
-    let came: Value = serde_json::from_slice(&logprobs).unwrap();
-    let left: Value = serde_json::from_slice(&answer::repair_chunk(logprobs)).unwrap();
-    assert_eq!(left, came);
+    let came = logprobs.as_ptr();
+    assert_eq!(answer::repair_chunk(logprobs).as_ptr(), came);
 }
 
 #[tokio::test]

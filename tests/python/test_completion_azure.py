@@ -28,7 +28,9 @@ async def test_a_deployment_is_asked_by_its_url_with_the_version_and_the_key():
     assert answer.choices[0].message.content == "It is sunny in Paris."
     wanted = "/openai/deployments/mine/chat/completions?api-version=2024-10-21"
     assert received.path == wanted
-    assert {name.lower(): value for name, value in received.headers.items()}["api-key"] == "azure-key"
+    assert {name.lower(): value for name, value in received.headers.items()}[
+        "api-key"
+    ] == "azure-key"
     assert received.body == {"model": "mine", "messages": MESSAGES}
 
 

@@ -3,6 +3,8 @@
 //! The common answer is skimmed once, never decoded: a repair is looked for only in a body that
 //! has tool calls, and paid for only by one that needs it.
 
+mod blocks;
+
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -202,11 +204,12 @@ impl ToolCall<'_> {
 
 fn repair(body: Bytes, holder: &str) -> Bytes {
     static TOOL_CALLS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"tool_calls\""));
-    if TOOL_CALLS.find(&body).is_none() {
+    let has_blocks = blocks::may_be_there(&body);
+    if TOOL_CALLS.find(&body).is_none() && !has_blocks {
         return body;
     }
     let is_whole = holder == "message";
-    let needed = serde_json::from_slice::<Choices<'_>>(&body).is_ok_and(|body| {
+    let needs_calls = serde_json::from_slice::<Choices<'_>>(&body).is_ok_and(|body| {
         let messages = body
             .choices
             .iter()
@@ -216,7 +219,7 @@ fn repair(body: Bytes, holder: &str) -> Bytes {
             .flatten();
         calls.any(|call| call.needs_repair(is_whole))
     });
-    if !needed {
+    if !needs_calls && !has_blocks {
         return body;
     }
     let Ok(mut value) = serde_json::from_slice::<Value>(&body) else {
@@ -227,13 +230,19 @@ fn repair(body: Bytes, holder: &str) -> Bytes {
         .and_then(Value::as_array_mut)
         .into_iter()
         .flatten();
+    let mut is_changed = needs_calls;
     for choice in choices {
-        let calls = choice
-            .get_mut(holder)
-            .and_then(|message| message.get_mut("tool_calls"));
+        let Some(Value::Object(message)) = choice.get_mut(holder) else {
+            continue;
+        };
+        is_changed |= blocks::take_apart(message);
+        let calls = message.get_mut("tool_calls");
         for call in calls.and_then(Value::as_array_mut).into_iter().flatten() {
             repair_call(call, is_whole);
         }
+    }
+    if !is_changed {
+        return body;
     }
     serde_json::to_vec(&value).map_or(body, Bytes::from)
 }

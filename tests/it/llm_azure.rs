@@ -1,7 +1,7 @@
 //! Azure OpenAI: where deployments are, who asks, and tokens that an authorization server gives.
 
 use http::header::AUTHORIZATION;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use toolbridge::error::{Error, ErrorKind};
 use toolbridge::llm::client::{ChatClient, ChatRequest, Limits, Trust};
 use toolbridge::llm::conversion::parameters::Policy;
@@ -14,17 +14,15 @@ use crate::llm_endpoint::{Endpoint, answer};
 const ANSWER: &str =
     r#"{"choices":[{"message":{"role":"assistant","content":"Hi."},"finish_reason":"stop"}]}"#;
 
-fn options(options: Value) -> Map<String, Value> {
-    options.as_object().unwrap().clone()
-}
-
 fn resolve(
     model: &str,
     base: &str,
     given: Value,
     variables: &[(&str, &str)],
 ) -> Result<Target, Error> {
-    let mut options = options(given);
+    let Value::Object(mut options) = given else {
+        panic!("options are an object")
+    };
     let key = options.shift_remove("api_key");
     let settings = Settings {
         api_key: key.map(|key| key.as_str().unwrap().to_owned()),
@@ -290,4 +288,27 @@ async fn a_prompt_that_the_policy_refuses_is_a_content_policy_violation() {
     let error = ChatClient::default().complete(&request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ContentPolicyViolation);
     assert!(error.context().body.as_ref().unwrap().contains("severity"));
+}
+
+#[tokio::test]
+async fn a_plain_request_goes_out_byte_for_byte_and_one_of_a_reasoning_model_does_not() {
+    let replies = vec![answer("200 OK", "", ANSWER), answer("200 OK", "", ANSWER)];
+    let endpoint = Endpoint::start(replies).await;
+    let body = r#"{ "model" : "mine","messages":[ ], "max_tokens":100 ,"temperature":0.50}"#;
+    for (model, wanted) in [
+        ("azure/gpt-4o", body),
+        (
+            "azure/gpt-5.1",
+            r#"{"model":"mine","messages":[],"temperature":0.50,"max_completion_tokens":100}"#,
+        ),
+    ] {
+        let mut request = with_client(&endpoint.origin, "x");
+        let given = json!({"api_key": "azure-key"});
+        request.endpoint = resolve(model, &endpoint.origin, given, &[]).unwrap();
+        request.model = ModelId::resolve(model, None, false).unwrap();
+        request.body = body.into();
+        ChatClient::default().complete(&request).await.unwrap();
+        let sent = endpoint.requests().pop().unwrap();
+        assert_eq!(sent.split_once("\r\n\r\n").unwrap().1, wanted);
+    }
 }

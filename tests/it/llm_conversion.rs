@@ -7,5 +7,6 @@ mod cohere;
 mod mistral;
 mod ollama;
 pub(crate) mod play;
+mod reasoning;
 mod replicate;
 mod responses;

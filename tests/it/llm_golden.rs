@@ -29,6 +29,9 @@ const MODELS: &[&str] = &[
     "openai/gpt-5-pro",
     "azure/gpt-4o",
     "azure/responses/o4-mini",
+    "databricks/databricks-claude-sonnet-4-5",
+    "watsonx/ibm/granite-3-8b-instruct",
+    "snowflake/llama3.3-70b",
 ];
 
 fn folder() -> PathBuf {
@@ -65,6 +68,9 @@ fn every_case_is_converted_as_its_golden_file_says() {
     for model in MODELS {
         let settings = Settings {
             api_base: Some("http://127.0.0.1:9".to_owned()),
+            options: [("project_id".to_owned(), json!("project-1"))]
+                .into_iter()
+                .collect(),
             ..Settings::default()
         };
         let play = Play::with(model, settings);

@@ -9,13 +9,7 @@ use toolbridge::llm::provider::service::Kind;
 use toolbridge::llm::provider::{self, Endpoint, Provider, Settings, reference};
 
 /// Providers with a protocol, or credentials, of their own whose rows are not there yet.
-const NATIVE_ELSEWHERE: &[&str] = &[
-    "databricks",
-    "huggingface",
-    "snowflake",
-    "vertex_ai",
-    "watsonx",
-];
+const NATIVE_ELSEWHERE: &[&str] = &["vertex_ai"];
 
 /// What follows the base in the URL, where it is not `/chat/completions`.
 const PATHS: &[(&str, &str)] = &[

@@ -35,6 +35,8 @@ mod llm_azure;
 #[cfg(test)]
 mod llm_bytes;
 #[cfg(test)]
+mod llm_clouds;
+#[cfg(test)]
 mod llm_conversion;
 #[cfg(test)]
 mod llm_endpoint;

@@ -45,6 +45,8 @@ impl<'a> Prepared<'a> {
         let url = call.endpoint.url_of(streams);
         let conversion = call.endpoint.wire.conversion();
         let is_plain = provider.parameters.is_plain()
+            && !provider.kind.service().adapts()
+            && call.endpoint.members.is_empty()
             && Family::of(provider.name, &call.model.given).is_none();
         if conversion.is_none() && is_plain {
             return Ok(Self {
@@ -56,8 +58,11 @@ impl<'a> Prepared<'a> {
         }
         let body = members(&call.body)?;
         let Some(conversion) = conversion else {
-            let body = parameters::adapt(body, provider, &call.model.given, call.policy)
+            let mut body = parameters::adapt(body, provider, &call.model.given, call.policy)
                 .map_err(|error| placed(error, call))?;
+            for (name, value) in &call.endpoint.members {
+                body.entry(name.clone()).or_insert_with(|| value.clone());
+            }
             return Ok(Self {
                 url,
                 body: RawJson::from_serialize(&body)?.into_bytes(),

@@ -210,6 +210,10 @@ pub fn adapt(
             body.insert(name.clone(), greatest.clone());
         }
     }
+    let service = provider.kind.service();
+    if service.adapts() {
+        service.adapt(model, &mut body);
+    }
     if own.text_content
         && let Some(Value::Array(messages)) = body.get_mut("messages")
     {

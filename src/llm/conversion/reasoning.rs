@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 /// The rows that serve them.
 const PROVIDERS: [&str; 3] = ["openai", "azure", "azure_ai"];
 
+/// What may stand before the name of a deployment, to say what it is of: o1 to o4, gpt-5.
+pub const SERIES: [&str; 2] = ["o_series/", "gpt5_series/"];
+
 /// What reasons, as parameters go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -47,9 +50,10 @@ impl Family {
                 Self::Later
             });
         }
-        if given.contains("o_series/") {
+        let [o, gpt5] = SERIES;
+        if given.contains(o) {
             Some(Self::O)
-        } else if given.contains("gpt5_series/") {
+        } else if given.contains(gpt5) {
             Some(Self::Gpt5)
         } else {
             None

@@ -14,6 +14,7 @@ use super::anthropic::{self, Anthropic};
 use super::openai::{chat_completions_url, is_of_responses, responses_url};
 use super::service::{Asked, Authentication, Service, join};
 use crate::error::Error;
+use crate::llm::conversion::reasoning::SERIES;
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
 
@@ -33,6 +34,12 @@ impl Service for Azure {
         } else {
             Wire::Chat
         }
+    }
+
+    /// What stands before the name says what the deployment is of, where its name does not.
+    fn model_name(&self, name: &str) -> String {
+        let bare = SERIES.iter().find_map(|series| name.strip_prefix(series));
+        bare.unwrap_or(name).to_owned()
     }
 
     fn url(&self, base: Url, asked: &Asked<'_>, _streams: bool) -> Result<Url, Error> {
@@ -148,11 +155,7 @@ impl Service for AzureAi {
         key: Option<String>,
         asked: &Asked<'_>,
     ) -> Result<Authentication, Error> {
-        let base = asked.settings.api_base.clone();
-        let base = base.or_else(|| {
-            let found = asked.first_variable(&asked.provider().base_variables);
-            found.map(|(_, base)| base)
-        });
+        let base = asked.base()?;
         // Models that are paid by use have an endpoint each, which takes no other header.
         let is_own_endpoint = base
             .and_then(|base| Url::parse(&base).ok())

@@ -44,6 +44,8 @@ pub struct Endpoint {
     pub base: String,
     /// The protocol that is spoken there.
     pub wire: Wire,
+    /// Members of every body, where it has none of that name.
+    pub members: Map<String, Value>,
     /// Makes credentials for each request, where a header is not enough.
     pub authorizer: Option<Arc<dyn Authorizer>>,
     /// Takes the secrets of this request out of any text.
@@ -146,6 +148,7 @@ impl Endpoint {
             headers,
             base: shown,
             wire: service.wire(model),
+            members: service.members(&asked)?,
             authorizer,
             redactor: Redactor::new(secrets),
         })

@@ -39,6 +39,11 @@ impl ErrorBody {
             Some(Value::Null) | None => body,
             Some(error) => error,
         };
+        // IBM has a list of errors.
+        let error = match error.get("errors") {
+            Some(Value::Array(errors)) => errors.first().unwrap_or(error),
+            _ => error,
+        };
         if let Value::String(sentence) = error {
             return Self {
                 message: Some(sentence.clone()),
@@ -51,9 +56,14 @@ impl ErrorBody {
                 .iter()
                 .find_map(|key| text(error.get(*key))),
             // AWS tells what the model behind it answered.
-            code: ["code", "originalStatusCode", "OriginalStatusCode"]
-                .iter()
-                .find_map(|key| text(error.get(*key))),
+            code: [
+                "code",
+                "error_code",
+                "originalStatusCode",
+                "OriginalStatusCode",
+            ]
+            .iter()
+            .find_map(|key| text(error.get(*key))),
             param: text(error.get("param")),
             error_type: text(error.get("type")).or_else(|| type_of_aws(error)),
             inner_code: ["innererror", "inner_error"]

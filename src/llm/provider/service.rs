@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::authorize::Authorizer;
 use super::endpoint::Settings;
 use super::{
-    Provider, anthropic, azure, bedrock, cloudflare, cohere, gemini, mistral, ollama, openai,
-    ragflow, replicate, sagemaker,
+    Provider, anthropic, azure, bedrock, cloudflare, cohere, databricks, gemini, huggingface,
+    mistral, ollama, openai, ragflow, replicate, sagemaker, snowflake, watsonx,
 };
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
@@ -50,6 +51,14 @@ pub enum Kind {
     Azure,
     /// Azure AI Foundry.
     AzureAi,
+    /// Databricks' model serving.
+    Databricks,
+    /// IBM watsonx.ai.
+    Watsonx,
+    /// The router of Hugging Face.
+    HuggingFace,
+    /// Snowflake's Cortex.
+    Snowflake,
 }
 
 impl Kind {
@@ -69,6 +78,10 @@ impl Kind {
             Self::Ragflow => &ragflow::Ragflow,
             Self::Azure => &azure::Azure,
             Self::AzureAi => &azure::AzureAi,
+            Self::Databricks => &databricks::Databricks,
+            Self::Watsonx => &watsonx::Watsonx,
+            Self::HuggingFace => &huggingface::HuggingFace,
+            Self::Snowflake => &snowflake::Snowflake,
         }
     }
 }
@@ -96,7 +109,12 @@ pub const OPTIONS: &[&str] = &[
     "client_id",
     "client_secret",
     "model_id",
+    "project_id",
+    "space_id",
     "tenant_id",
+    "watsonx_project",
+    "watsonx_region_name",
+    "zen_api_key",
 ];
 
 /// How a request says who sends it.
@@ -143,6 +161,19 @@ pub trait Service: Debug + Sync {
             (None, _) => Ok(Authentication::Nothing),
         }
     }
+
+    /// Members of every body that the endpoint asks for, which those of the caller win over.
+    fn members(&self, _asked: &Asked<'_>) -> Result<Map<String, Value>, Error> {
+        Ok(Map::new())
+    }
+
+    /// Whether [`Self::adapt`] changes anything.
+    fn adapts(&self) -> bool {
+        false
+    }
+
+    /// Changes the body of a chat completion where a row cannot say how. Pure.
+    fn adapt(&self, _model: &str, _body: &mut Map<String, Value>) {}
 
     /// Headers of the protocol, which those of the caller win over.
     fn headers(&self, _asked: &Asked<'_>) -> Vec<(HeaderName, String)> {
@@ -201,6 +232,20 @@ impl Asked<'_> {
     pub fn setting(&self, options: &[&str], variables: &[&str]) -> Option<String> {
         let given = options.iter().find_map(|name| self.option(name));
         given.or_else(|| self.first_variable(variables).map(|(_, value)| value))
+    }
+
+    /// The base URL as the argument, a variable or the service says it.
+    pub fn base(&self) -> Result<Option<String>, Error> {
+        let provider = self.provider();
+        let given = self.settings.api_base.clone();
+        let found = given.or_else(|| {
+            let found = self.first_variable(&provider.base_variables);
+            found.map(|(_, base)| base)
+        });
+        match found {
+            Some(base) => Ok(Some(base)),
+            None => provider.kind.service().default_base(self),
+        }
     }
 
     /// Whether a request without a key is refused: not if the caller says by a header who it is.

@@ -46,7 +46,10 @@ impl Play {
         let members = body.as_object().unwrap().clone();
         let (provider, given) = (self.model.provider, &self.model.given);
         let Some(conversion) = self.endpoint.wire.conversion() else {
-            let sent = parameters::adapt(members, provider, given, &self.policy)?;
+            let mut sent = parameters::adapt(members, provider, given, &self.policy)?;
+            for (name, value) in &self.endpoint.members {
+                sent.entry(name.clone()).or_insert_with(|| value.clone());
+            }
             return Ok((Value::Object(sent), self.notes()));
         };
         let mut request = ChatRequest::read(members)?;

@@ -56,7 +56,13 @@ MODELS = [
         for name in ("gemini-2.5-flash", "gemini-3-pro-preview")
     ),
     *(
-        Model(f"openai/{name}", "responses", "/v1/responses", base="/v1")
+        Model(
+            f"openai/{name}",
+            "responses",
+            "/v1/responses",
+            base="/v1",
+            strange={"parameter_of_the_provider": {"top_k"}},
+        )
         for name in ("responses/gpt-4o", "gpt-5-pro")
     ),
     Model(
@@ -64,5 +70,6 @@ MODELS = [
         "responses",
         "/openai/v1/responses",
         header=("api-key", KEY),
+        strange={"parameter_of_the_provider": {"top_k"}},
     ),
 ]

@@ -24,8 +24,8 @@ pub(super) fn convert(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
     let mut items = Vec::new();
     for message in messages {
         match message.role {
-            Role::System => items.push(spoken("developer", parts(message.content)?)),
-            Role::User => items.push(spoken("user", parts(message.content)?)),
+            Role::System => items.push(spoken("developer", &parts(message.content)?)),
+            Role::User => items.push(spoken("user", &parts(message.content)?)),
             Role::Assistant => assistant(message, &mut items)?,
             Role::Tool => items.push(result(message)?),
         }
@@ -33,7 +33,7 @@ pub(super) fn convert(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
     Ok(items)
 }
 
-fn spoken(role: &str, content: Vec<Value>) -> Value {
+fn spoken(role: &str, content: &[Value]) -> Value {
     json!({ "type": "message", "role": role, "content": content })
 }
 
@@ -131,15 +131,11 @@ fn part(part: Part) -> Result<Value, Unusable> {
                 }
             }
         }
-        PartKind::Audio { source, format } => {
-            let Source::Data { base64, .. } = source else {
-                return Err(Unusable::new(
-                    part.place,
-                    "is sound that is not here, which OpenAI's API does not take",
-                ));
-            };
-            put("type", Value::from("input_audio"));
-            put("input_audio", json!({ "data": base64, "format": format }));
+        PartKind::Audio { .. } => {
+            return Err(Unusable::new(
+                part.place,
+                "is sound, which OpenAI's Responses API does not take",
+            ));
         }
         PartKind::Thinking(own) | PartKind::Other(own) => members = own,
     }

@@ -178,10 +178,8 @@ impl Translator for Events {
                 }
             }
             "response.refusal.delta" => self.writer.refusal(&delta),
-            "response.reasoning_summary_part.added" => {
-                if self.has_thoughts {
-                    self.writer.reasoning("\n\n");
-                }
+            "response.reasoning_summary_part.added" if self.has_thoughts => {
+                self.writer.reasoning("\n\n");
             }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 self.has_thoughts = true;

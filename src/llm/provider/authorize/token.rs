@@ -53,12 +53,8 @@ impl Grant {
 
     /// The values that no text may show.
     pub fn secrets(&self) -> Vec<String> {
-        let hidden = |name: &str| {
-            ["client_secret", "password", "apikey", "api_key"]
-                .iter()
-                .any(|secret| name == *secret)
-        };
-        let form = self.form.iter().filter(|(name, _)| hidden(name));
+        const HIDDEN: [&str; 3] = ["client_secret", "password", "apikey"];
+        let form = self.form.iter().filter(|(name, _)| HIDDEN.contains(name));
         let passwords = self.basic.iter().map(|(_, password)| password.clone());
         form.map(|(_, value)| value.clone())
             .chain(passwords)

@@ -34,6 +34,7 @@ pub mod replicate;
 pub mod sagemaker;
 pub mod service;
 mod table;
+pub mod vertex;
 
 pub use endpoint::{Endpoint, Settings};
 pub use service::OPTIONS;

@@ -28,6 +28,8 @@ pub enum Wire {
     Converse,
     /// OpenAI's chat completions, whose streams come in the frames of AWS (`SageMaker`).
     ChatInFrames,
+    /// Anthropic's messages, as Vertex AI takes them.
+    AnthropicOnVertex,
 }
 
 impl Wire {
@@ -42,6 +44,7 @@ impl Wire {
         Self::Replicate,
         Self::Converse,
         Self::ChatInFrames,
+        Self::AnthropicOnVertex,
     ];
 
     /// What turns chat completions into it and back; none where it is the same.
@@ -55,15 +58,19 @@ impl Wire {
             Self::Ollama => Some(&ollama::Chat),
             Self::Replicate => Some(&replicate::Predictions),
             Self::Converse => Some(&bedrock::Converse),
+            Self::AnthropicOnVertex => Some(&anthropic::OnVertex),
         }
     }
 
     /// How its streams are framed.
     pub fn framing(self) -> Framing {
         match self {
-            Self::Chat | Self::Anthropic | Self::Gemini | Self::Cohere | Self::Mistral => {
-                Framing::Events
-            }
+            Self::Chat
+            | Self::Anthropic
+            | Self::AnthropicOnVertex
+            | Self::Gemini
+            | Self::Cohere
+            | Self::Mistral => Framing::Events,
             Self::Ollama => Framing::Lines,
             Self::Replicate => Framing::NamedEvents,
             Self::Converse => Framing::AwsEvents,

@@ -8,3 +8,4 @@ mod mistral;
 mod ollama;
 pub(crate) mod play;
 mod replicate;
+mod vertex;

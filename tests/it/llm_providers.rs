@@ -15,7 +15,6 @@ const NATIVE_ELSEWHERE: &[&str] = &[
     "databricks",
     "huggingface",
     "snowflake",
-    "vertex_ai",
     "watsonx",
 ];
 

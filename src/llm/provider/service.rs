@@ -12,7 +12,7 @@ use super::authorize::Authorizer;
 use super::endpoint::Settings;
 use super::{
     Provider, anthropic, bedrock, cloudflare, cohere, gemini, mistral, ollama, openai, ragflow,
-    replicate, sagemaker,
+    replicate, sagemaker, vertex,
 };
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
@@ -46,6 +46,8 @@ pub enum Kind {
     Sagemaker,
     /// Chats and agents of RAGFlow.
     Ragflow,
+    /// Vertex AI.
+    Vertex,
 }
 
 impl Kind {
@@ -63,6 +65,7 @@ impl Kind {
             Self::Bedrock => &bedrock::Bedrock,
             Self::Sagemaker => &sagemaker::SageMaker,
             Self::Ragflow => &ragflow::Ragflow,
+            Self::Vertex => &vertex::Vertex,
         }
     }
 }
@@ -84,6 +87,12 @@ pub const OPTIONS: &[&str] = &[
     "aws_external_id",
     "aws_bedrock_runtime_endpoint",
     "model_id",
+    "vertex_project",
+    "vertex_location",
+    "vertex_credentials",
+    "vertex_ai_project",
+    "vertex_ai_location",
+    "vertex_ai_credentials",
 ];
 
 /// How a request says who sends it.

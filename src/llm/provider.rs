@@ -38,6 +38,7 @@ pub mod sagemaker;
 pub mod service;
 pub mod snowflake;
 mod table;
+pub mod vertex;
 pub mod watsonx;
 
 pub use endpoint::{Endpoint, Settings};

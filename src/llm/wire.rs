@@ -30,6 +30,8 @@ pub enum Wire {
     ChatInFrames,
     /// OpenAI's responses.
     Responses,
+    /// Anthropic's messages, as Vertex AI takes them.
+    AnthropicOnVertex,
 }
 
 impl Wire {
@@ -45,6 +47,7 @@ impl Wire {
         Self::Converse,
         Self::ChatInFrames,
         Self::Responses,
+        Self::AnthropicOnVertex,
     ];
 
     /// What turns chat completions into it and back; none where it is the same.
@@ -59,6 +62,7 @@ impl Wire {
             Self::Replicate => Some(&replicate::Predictions),
             Self::Converse => Some(&bedrock::Converse),
             Self::Responses => Some(&responses::Responses),
+            Self::AnthropicOnVertex => Some(&anthropic::OnVertex),
         }
     }
 
@@ -67,6 +71,7 @@ impl Wire {
         match self {
             Self::Chat
             | Self::Anthropic
+            | Self::AnthropicOnVertex
             | Self::Gemini
             | Self::Cohere
             | Self::Mistral

@@ -10,3 +10,4 @@ pub(crate) mod play;
 mod reasoning;
 mod replicate;
 mod responses;
+mod vertex;

@@ -8,9 +8,6 @@ use toolbridge::llm::model_id::ModelId;
 use toolbridge::llm::provider::service::Kind;
 use toolbridge::llm::provider::{self, Endpoint, Provider, Settings, reference};
 
-/// Providers with a protocol, or credentials, of their own whose rows are not there yet.
-const NATIVE_ELSEWHERE: &[&str] = &["vertex_ai"];
-
 /// What follows the base in the URL, where it is not `/chat/completions`.
 const PATHS: &[(&str, &str)] = &[
     ("datarobot", "/api/v2/genai/llmgw/chat/completions/"),
@@ -65,7 +62,7 @@ fn at(base: &str) -> Settings {
 fn every_name_of_the_list_is_a_row() {
     assert_eq!(listed().count(), 132);
     let missing: Vec<&str> = listed()
-        .filter(|name| provider::by_name(name).is_none() && !NATIVE_ELSEWHERE.contains(name))
+        .filter(|name| provider::by_name(name).is_none())
         .collect();
     assert!(missing.is_empty(), "no row in providers.toml: {missing:?}");
 }
@@ -260,9 +257,6 @@ fn bare_names_go_where_litellm_sends_them() {
         ("gemini-2.5-pro", "vertex_ai"),
         ("command-r-plus", "cohere_chat"),
     ] {
-        if NATIVE_ELSEWHERE.contains(&provider) {
-            continue;
-        }
         let id = ModelId::resolve(model, None, false).unwrap();
         assert_eq!((id.provider.name, id.name.as_str()), (provider, model));
     }

@@ -8,12 +8,16 @@
 //! | `model` | what differs between generations of Claude |
 //! | `answer` | a whole answer, and what it took |
 //! | `stream` | the events of a stream |
+//! | `vertex` | what differs on Vertex AI |
 
 mod answer;
 mod messages;
 pub(super) mod model;
 mod request;
 mod stream;
+mod vertex;
+
+pub use vertex::OnVertex;
 
 use serde_json::{Map, Value};
 
@@ -32,7 +36,7 @@ impl Conversion for Messages {
         request: &mut ChatRequest,
         notes: &mut Notes,
     ) -> Result<Map<String, Value>, Unusable> {
-        request::convert(request, notes)
+        request::convert(request, notes, request::Structured::ByModel)
     }
 
     fn answer(&self, body: &[u8], notes: &Notes) -> Result<Completion, Unreadable> {

@@ -166,7 +166,7 @@ impl ErrorBody {
     }
 
     fn kind_by_sentence(&self) -> ErrorKind {
-        const CONTEXT: [&str; 10] = [
+        const CONTEXT: [&str; 11] = [
             "maximum context length",
             "context length exceeded",
             "context window",
@@ -177,6 +177,7 @@ impl ErrorBody {
             "input is too long",
             "too many input tokens",
             "input tokens exceeded",
+            "exceeds the maximum number of tokens",
         ];
         const POLICY: [&str; 5] = [
             "content filtering policy",
@@ -191,6 +192,9 @@ impl ErrorBody {
             ErrorKind::ContextWindowExceeded
         } else if says(&POLICY) {
             ErrorKind::ContentPolicyViolation
+        } else if says(&["api key not valid", "api key expired"]) {
+            // Google answers 400 for them.
+            ErrorKind::Authentication
         } else {
             ErrorKind::BadRequest
         }
@@ -257,6 +261,19 @@ mod tests {
             ErrorKind::UnsupportedParams
         );
         assert_eq!(kind(r#"{"error":{"message":"x"}}"#), ErrorKind::BadRequest);
+        let google = |message: &str| {
+            kind(&format!(
+                r#"[{{"error":{{"code":400,"message":"{message}","status":"INVALID_ARGUMENT"}}}}]"#
+            ))
+        };
+        assert_eq!(
+            google("The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+            ErrorKind::ContextWindowExceeded
+        );
+        assert_eq!(
+            google("API key not valid. Please pass a valid API key."),
+            ErrorKind::Authentication
+        );
     }
 
     #[test]

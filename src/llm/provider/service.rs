@@ -13,7 +13,7 @@ use super::authorize::Authorizer;
 use super::endpoint::Settings;
 use super::{
     Provider, anthropic, azure, bedrock, cloudflare, cohere, databricks, gemini, huggingface,
-    mistral, ollama, openai, ragflow, replicate, sagemaker, snowflake, watsonx,
+    mistral, ollama, openai, ragflow, replicate, sagemaker, snowflake, vertex, watsonx,
 };
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::model_id::ModelId;
@@ -59,6 +59,8 @@ pub enum Kind {
     HuggingFace,
     /// Snowflake's Cortex.
     Snowflake,
+    /// Vertex AI.
+    Vertex,
 }
 
 impl Kind {
@@ -82,6 +84,7 @@ impl Kind {
             Self::Watsonx => &watsonx::Watsonx,
             Self::HuggingFace => &huggingface::HuggingFace,
             Self::Snowflake => &snowflake::Snowflake,
+            Self::Vertex => &vertex::Vertex,
         }
     }
 }
@@ -112,6 +115,12 @@ pub const OPTIONS: &[&str] = &[
     "project_id",
     "space_id",
     "tenant_id",
+    "vertex_ai_credentials",
+    "vertex_ai_location",
+    "vertex_ai_project",
+    "vertex_credentials",
+    "vertex_location",
+    "vertex_project",
     "watsonx_project",
     "watsonx_region_name",
     "zen_api_key",

@@ -63,7 +63,8 @@ class Judge:
         is_stream = bool(body.get("stream")) or "stream" in path.lower()
         if not is_stream:
             suffix, content_type = "json", "application/json"
-        text = (ANSWERS / f"{self.protocol}.{kind}.{suffix}").read_bytes()
+        name = self.protocol.removesuffix("_on_vertex")
+        text = (ANSWERS / f"{name}.{kind}.{suffix}").read_bytes()
         if suffix == "events":
             text = b"".join(framed(json.loads(line)) for line in text.splitlines())
         return content_type, text

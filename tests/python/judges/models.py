@@ -35,6 +35,10 @@ class Model:
         return json.loads((FIXTURES / f"requests/{name}.json").read_text())
 
 
+# Where models of Vertex AI are asked.
+PLACE = {"vertex_project": "my-project", "vertex_location": "us-east5"}
+VERTEX = "projects/my-project/locations/us-east5/publishers"
+
 MODELS = [
     *(
         Model(f"anthropic/{name}", "anthropic", "/v1/messages", header=("x-api-key", KEY))
@@ -72,4 +76,37 @@ MODELS = [
         header=("api-key", KEY),
         strange={"parameter_of_the_provider": {"top_k"}},
     ),
+    *(
+        Model(
+            f"vertex_ai/{name}",
+            "gemini",
+            f"/v1beta1/{VERTEX}/google/models/{name}:generateContent",
+            f"/v1beta1/{VERTEX}/google/models/{name}:streamGenerateContent?alt=sse",
+            options=PLACE,
+        )
+        for name in ("gemini-2.5-flash", "gemini-3-pro-preview")
+    ),
+    *(
+        Model(
+            f"vertex_ai/{name}",
+            "anthropic_on_vertex",
+            f"/v1/{VERTEX}/anthropic/models/{name}:rawPredict",
+            f"/v1/{VERTEX}/anthropic/models/{name}:streamRawPredict",
+            options=PLACE,
+        )
+        for name in ("claude-sonnet-4-5@20250929", "claude-opus-4-6")
+    ),
+    Model(
+        "cohere_chat/command-a-03-2025",
+        "cohere",
+        "/v2/chat",
+        strange={},
+    ),
+    Model(
+        "mistral/mistral-large-latest",
+        "mistral",
+        "/v1/chat/completions",
+        base="/v1",
+    ),
+    Model("ollama_chat/llama3.2", "ollama", "/api/chat"),
 ]

@@ -41,6 +41,18 @@ def anthropic(body):
     return found
 
 
+def anthropic_on_vertex(body):
+    """The same as Vertex AI takes it: the model is in the URL, and the documented version in the body."""
+    version = "vertex-2023-10-16"
+    others = {name: value for name, value in body.items() if name != "anthropic_version"}
+    found = anthropic(others | {"model": "in-the-url"})
+    if body.get("anthropic_version") != version:
+        found.append(f"body.anthropic_version is not {version!r}")
+    if "model" in body:
+        found.append("body.model is in the URL")
+    return found
+
+
 def gemini(body):
     """Gemini's generateContent, by ``google-genai``."""
     from google.genai import types

@@ -11,9 +11,19 @@ use crate::llm::types::fields::Unusable;
 /// The tool that stands for an answer in JSON.
 const JSON_TOOL: &str = "json_tool_call";
 
+/// How answers and arguments are held to their schemas.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Structured {
+    /// By the model itself, where it can.
+    ByModel,
+    /// Answers by a tool that has to be called, arguments not at all.
+    ByTool,
+}
+
 pub(super) fn convert(
     request: &mut ChatRequest,
     notes: &mut Notes,
+    structured: Structured,
 ) -> Result<Map<String, Value>, Unusable> {
     request.check_tool_results()?;
     let mut body = Map::new();
@@ -57,14 +67,21 @@ pub(super) fn convert(
     }
     let mut tools: Vec<Value> = std::mem::take(&mut request.tools)
         .into_iter()
-        .map(tool)
+        .map(|one| tool(one, structured))
         .collect();
     if let Some(options) = request.parameters.take("web_search_options") {
         tools.push(web_search(&options));
     }
     let is_parallel = request.parallel_tool_calls.take();
     let mut choice = choose(request.tool_choice.take(), &mut tools);
-    answer_in(request, &mut body, &mut tools, &mut choice, notes);
+    answer_in(
+        request,
+        structured,
+        &mut body,
+        &mut tools,
+        &mut choice,
+        notes,
+    );
     if !tools.is_empty() {
         body.insert("tools".to_owned(), Value::Array(tools));
         if is_parallel == Some(false) {
@@ -155,14 +172,14 @@ fn with_room(limit: Option<u64>, default: u64, budget: Option<u64>) -> u64 {
     }
 }
 
-fn tool(tool: Tool) -> Value {
+fn tool(tool: Tool, structured: Structured) -> Value {
     match tool {
         Tool::Other(members) => Value::Object(members),
-        Tool::Function(function) => described(*function),
+        Tool::Function(function) => described(*function, structured),
     }
 }
 
-fn described(function: Function) -> Value {
+fn described(function: Function, structured: Structured) -> Value {
     let schema = function.schema();
     let mut tool = Map::new();
     tool.insert("type".to_owned(), Value::from("custom"));
@@ -171,7 +188,7 @@ fn described(function: Function) -> Value {
         tool.insert("description".to_owned(), Value::from(description));
     }
     tool.insert("input_schema".to_owned(), Value::Object(schema));
-    if function.strict == Some(true) {
+    if function.strict == Some(true) && structured == Structured::ByModel {
         tool.insert("strict".to_owned(), Value::Bool(true));
     }
     if let Some(marker) = function.cache_control {
@@ -226,6 +243,7 @@ fn choose(choice: Option<ToolChoice>, tools: &mut Vec<Value>) -> Option<Value> {
 /// JSON answers: by the model itself, or through a tool that it has to call.
 fn answer_in(
     request: &mut ChatRequest,
+    structured: Structured,
     body: &mut Map<String, Value>,
     tools: &mut Vec<Value>,
     choice: &mut Option<Value>,
@@ -243,7 +261,7 @@ fn answer_in(
             description,
             ..
         }) => {
-            if model::has_structured_outputs(&request.model) {
+            if structured == Structured::ByModel && model::has_structured_outputs(&request.model) {
                 let format = json!({ "type": "json_schema", "schema": schema });
                 let config = body
                     .entry("output_config")

@@ -8,15 +8,30 @@ import asyncio
 import json
 import os
 import sys
+import types
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from judges.endpoint import judging
-from judges.models import CASES, KEY, MODELS
+from judges.models import CASES, KEY, MODELS, PLACE
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
+
+
+def without_google():
+    """Vertex AI by a token that LiteLLM is given, without Google's packages, which it wants to see."""
+    from litellm.llms.vertex_ai.vertex_llm_base import VertexBase
+
+    async def later(*_, **__):
+        return KEY, PLACE["vertex_project"]
+
+    VertexBase._ensure_access_token = lambda *_, **__: (KEY, PLACE["vertex_project"])
+    VertexBase._ensure_access_token_async = later
+    package = sys.modules["vertexai"] = types.ModuleType("vertexai")
+    package.preview = types.ModuleType("vertexai.preview")
+    package.preview.language_models = None
 
 
 async def record(model):
@@ -24,6 +39,7 @@ async def record(model):
     import litellm
 
     litellm.suppress_debug_info = True
+    without_google()
     sent = {}
     for case, request in CASES.items():
         with judging(model.protocol, is_lenient=True) as judge:

@@ -25,7 +25,12 @@ impl Conversion for OnVertex {
     ) -> Result<Map<String, Value>, Unusable> {
         // A policy of Google's forbids structured outputs unless an organization allows them:
         // <https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/structured_outputs>
+        let tier = request.parameters.take("service_tier");
         let mut body = request::convert(request, notes, request::Structured::ByTool)?;
+        // Tiers are sold by Google, in another way.
+        if let Some(tier) = tier {
+            request.parameters.put("service_tier", tier);
+        }
         body.shift_remove("model");
         body.insert("anthropic_version".to_owned(), Value::from(VERSION));
         Ok(body)

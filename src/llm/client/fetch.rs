@@ -29,7 +29,7 @@ pub const MAX_BYTES: usize = 20 * 1024 * 1024;
 /// How many one request may name.
 pub const MAX_FETCHES: usize = 16;
 /// How long all of them may take together, where the call may take longer.
-const MAX_TIME: Duration = Duration::from_secs(60);
+const MAX_TIME: Duration = Duration::from_mins(1);
 const MAX_REDIRECTS: usize = 5;
 
 /// What to do instead, at the end of every error.

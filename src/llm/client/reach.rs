@@ -68,14 +68,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_documentation()
         || matches!(
             (a, b, c),
-            // "This network", shared by carriers, protocol assignments, relays, benchmarks,
-            // multicast, reserved and broadcast.
-            (0, _, _)
+            // "This network", multicast, reserved and broadcast; shared by carriers, protocol
+            // assignments, relays, benchmarks.
+            (0 | 224.., _, _)
                 | (100, 64..=127, _)
                 | (192, 0, 0)
                 | (192, 88, 99)
                 | (198, 18..=19, _)
-                | (224.., _, _)
         ))
 }
 
@@ -90,9 +89,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         }
         // Protocol assignments (Teredo among them), documentation, and tunnels that hide an IPv4
         // address.
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => {
-            false
-        }
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => false,
         // Global unicast. Loopback, unspecified, mapped, local and multicast addresses are outside.
         [first, ..] => (0x2000..=0x3fff).contains(&first),
     }

@@ -19,8 +19,10 @@ fn stream(chunks: &[Value]) -> Vec<u8> {
 }
 
 fn chunk(delta: Value, finish: Option<&str>) -> Value {
-    json!({"id": "m1", "object": "chat.completion.chunk", "created": 5, "model": "mistral-x",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    let mut chunk = json!({"id": "m1", "object": "chat.completion.chunk", "created": 5, "model": "mistral-x",
+        "choices": [{"index": 0, "delta": null, "finish_reason": finish}]});
+    chunk["choices"][0]["delta"] = delta;
+    chunk
 }
 
 fn asked(member: &str, value: Value) -> Value {

@@ -129,9 +129,10 @@ fn call(origin: &str) -> ChatRequest {
 
 fn prediction(status: &str, more: Value) -> Reply {
     let mut body = json!({"id": "p1", "model": "meta/llama", "status": status});
-    body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    let Value::Object(more) = more else {
+        panic!("{more} is no object");
+    };
+    body.as_object_mut().unwrap().extend(more);
     answer(
         "201 Created",
         "content-type: application/json\r\n",

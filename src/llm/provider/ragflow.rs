@@ -1,4 +1,4 @@
-//! RAGFlow: chat completions, with a path of its own for each chat and each agent.
+//! `RAGFlow`: chat completions, with a path of its own for each chat and each agent.
 
 use url::Url;
 

@@ -45,7 +45,7 @@ pub enum Kind {
     Bedrock,
     /// Chat endpoints of Amazon `SageMaker`.
     Sagemaker,
-    /// Chats and agents of RAGFlow.
+    /// Chats and agents of `RAGFlow`.
     Ragflow,
     /// Azure OpenAI.
     Azure,

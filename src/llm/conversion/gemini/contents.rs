@@ -14,7 +14,7 @@ use crate::llm::types::fields::Unusable;
 const FOREIGN_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 
 /// The instructions, as parts.
-pub(super) fn system(messages: Vec<Message>, model: &str) -> Result<Vec<Value>, Unusable> {
+pub(super) fn system(messages: Vec<Message>, model: &str) -> Vec<Value> {
     let parts = messages.into_iter().flat_map(|message| message.content);
     said(parts.collect(), model)
 }
@@ -30,8 +30,8 @@ pub(super) fn conversation(messages: Vec<Message>, model: &str) -> Result<Vec<Va
         }
         let (side, parts) = match message.role {
             Role::Assistant => ("model", answer(message, model)?),
-            Role::Tool => ("user", vec![result(message, &names, model)?]),
-            Role::User | Role::System => ("user", said(message.content, model)?),
+            Role::Tool => ("user", vec![result(message, &names, model)]),
+            Role::User | Role::System => ("user", said(message.content, model)),
         };
         match turns.last_mut() {
             // A turn without content is refused.
@@ -46,11 +46,9 @@ pub(super) fn conversation(messages: Vec<Message>, model: &str) -> Result<Vec<Va
         .collect())
 }
 
-fn said(content: Vec<Part>, model: &str) -> Result<Vec<Value>, Unusable> {
+fn said(content: Vec<Part>, model: &str) -> Vec<Value> {
     let parts = content.into_iter();
-    parts
-        .filter_map(|part| converted(part, model).transpose())
-        .collect()
+    parts.filter_map(|part| converted(part, model)).collect()
 }
 
 /// The resolution that a level of detail of OpenAI's means.
@@ -66,7 +64,7 @@ fn answer(message: Message, model: &str) -> Result<Vec<Value>, Unusable> {
     let content = message.content.into_iter();
     // Thoughts of earlier turns are not sent back: their signatures stand with the calls.
     let content = content.filter(|part| !matches!(part.kind, PartKind::Thinking(_)));
-    let mut parts = said(content.collect(), model)?;
+    let mut parts = said(content.collect(), model);
     for (place, call) in message.tool_calls.iter().enumerate() {
         let mut part = json!({
             "functionCall": {
@@ -91,11 +89,7 @@ fn signature(call: &ToolCall) -> Option<Value> {
     fields.get("thought_signature").cloned()
 }
 
-fn result(
-    message: Message,
-    names: &HashMap<String, String>,
-    model: &str,
-) -> Result<Value, Unusable> {
+fn result(message: Message, names: &HashMap<String, String>, model: &str) -> Value {
     let id = message.tool_call_id.unwrap_or_default();
     let name = names.get(&id).cloned().or(message.name);
     let mut texts = Vec::new();
@@ -103,7 +97,7 @@ fn result(
     for part in message.content {
         match part.kind {
             PartKind::Text(text) => texts.push(text),
-            _ => media.extend(converted(part, model)?),
+            _ => media.extend(converted(part, model)),
         }
     }
     let text = texts.concat();
@@ -115,13 +109,13 @@ fn result(
     if !media.is_empty() {
         result["parts"] = Value::Array(media);
     }
-    Ok(json!({ "functionResponse": result }))
+    json!({ "functionResponse": result })
 }
 
 /// A part; none for what says nothing.
-fn converted(part: Part, model: &str) -> Result<Option<Value>, Unusable> {
+fn converted(part: Part, model: &str) -> Option<Value> {
     let mut converted = match part.kind {
-        PartKind::Text(text) if text.is_empty() => return Ok(None),
+        PartKind::Text(text) if text.is_empty() => return None,
         PartKind::Text(text) | PartKind::Refusal(text) => json!({ "text": text }),
         PartKind::Image { source, detail } => {
             let mut image = bytes(source, None, "image/jpeg");
@@ -133,7 +127,7 @@ fn converted(part: Part, model: &str) -> Result<Option<Value>, Unusable> {
         }
         PartKind::Audio { source, .. } => bytes(source, None, "audio/wav"),
         PartKind::File { source, format, .. } => bytes(source, format, "application/pdf"),
-        PartKind::Thinking(_) => return Ok(None),
+        PartKind::Thinking(_) => return None,
         // A part as Gemini writes it, with OpenAI's mark of its type.
         PartKind::Other(mut members) => {
             members.shift_remove("type");
@@ -143,7 +137,7 @@ fn converted(part: Part, model: &str) -> Result<Option<Value>, Unusable> {
     if let Value::Object(members) = &mut converted {
         members.extend(part.rest);
     }
-    Ok(Some(converted))
+    Some(converted)
 }
 
 fn bytes(source: Source, format: Option<String>, otherwise: &str) -> Value {

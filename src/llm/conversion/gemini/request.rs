@@ -26,7 +26,7 @@ const SPELLED: [(&str, &str); 2] = [
 pub(super) fn convert(request: &mut ChatRequest) -> Result<Map<String, Value>, Unusable> {
     request.check_tool_results()?;
     let mut body = Map::new();
-    let system = contents::system(request.take_system(), &request.model)?;
+    let system = contents::system(request.take_system(), &request.model);
     let resolution = resolution(request);
     let messages = std::mem::take(&mut request.messages);
     let turns = contents::conversation(messages, &request.model)?;

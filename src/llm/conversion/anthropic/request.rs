@@ -87,7 +87,7 @@ fn think(
     limit: Option<u64>,
     body: &mut Map<String, Value>,
 ) -> Result<u64, Unusable> {
-    let default = limit.unwrap_or(model::DEFAULT_MAX_TOKENS);
+    let default = limit.unwrap_or_else(|| model::max_tokens(&request.model));
     if !model::has_thinking(&request.model) {
         return Ok(default);
     }

@@ -5,6 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`model_id`] | `openai/gpt-4o`, `gpt-4o`, `custom_llm_provider` -> provider and wire name |
+//! | [`catalogue`] | limits, prices and capabilities of models; how many tokens a text has; pure |
 //! | [`provider`] | the table of providers; URL, headers and key of one request |
 //! | [`types`] | wire types of chat completions |
 //! | [`conversion`] | chat completions as other protocols have them, and back; pure |
@@ -22,6 +23,7 @@
 //! | [`router`] | several deployments behind one name of a model |
 
 pub mod answer;
+pub mod catalogue;
 pub mod chat_stream;
 pub mod client;
 pub mod conversion;

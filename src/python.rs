@@ -5,6 +5,7 @@ mod auth;
 mod bridge;
 mod caching;
 mod callbacks;
+mod catalogue;
 mod completion;
 mod convert;
 mod error;
@@ -50,6 +51,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     completion::register(module)?;
     callbacks::register(module)?;
     caching::register(module)?;
+    catalogue::register(module)?;
     gateway::register(module)?;
     group::register(module)?;
     router::register(module)?;

@@ -16,12 +16,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from toolbridge import catalogue as catalogue
     from toolbridge import exceptions as exceptions
     from toolbridge import experimental_mcp_client as experimental_mcp_client
     from toolbridge import mcp as mcp
     from toolbridge import mcp_client as mcp_client
     from toolbridge import types as types
     from toolbridge._completion.timeouts import Timeouts as Timeouts
+    from toolbridge.catalogue import completion_cost as completion_cost
+    from toolbridge.catalogue import cost_per_token as cost_per_token
+    from toolbridge.catalogue import get_max_tokens as get_max_tokens
+    from toolbridge.catalogue import get_model_info as get_model_info
+    from toolbridge.catalogue import model_cost as model_cost
+    from toolbridge.catalogue import register_model as register_model
+    from toolbridge.catalogue import supports as supports
+    from toolbridge.catalogue import supports_audio_input as supports_audio_input
+    from toolbridge.catalogue import supports_audio_output as supports_audio_output
+    from toolbridge.catalogue import supports_function_calling as supports_function_calling
+    from toolbridge.catalogue import supports_parallel_function_calling as supports_parallel_function_calling
+    from toolbridge.catalogue import supports_pdf_input as supports_pdf_input
+    from toolbridge.catalogue import supports_prompt_caching as supports_prompt_caching
+    from toolbridge.catalogue import supports_reasoning as supports_reasoning
+    from toolbridge.catalogue import supports_response_schema as supports_response_schema
+    from toolbridge.catalogue import supports_system_messages as supports_system_messages
+    from toolbridge.catalogue import supports_tool_choice as supports_tool_choice
+    from toolbridge.catalogue import supports_vision as supports_vision
+    from toolbridge.catalogue import supports_web_search as supports_web_search
+    from toolbridge.catalogue import token_counter as token_counter
+    from toolbridge.catalogue import unregister_model as unregister_model
     from toolbridge.client import Client as Client
     from toolbridge.completions import AsyncLiteLLM as AsyncLiteLLM
     from toolbridge.completions import LiteLLM as LiteLLM
@@ -80,6 +102,7 @@ failure_callback: list[Any] = []
 
 _MODULES = frozenset(
     {
+        "catalogue",
         "client",
         "exceptions",
         "experimental_mcp_client",
@@ -100,6 +123,31 @@ _CLASSES = {
 }
 _COMPLETION = frozenset(
     {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
+)
+_CATALOGUE = frozenset(
+    {
+        "completion_cost",
+        "cost_per_token",
+        "get_max_tokens",
+        "get_model_info",
+        "model_cost",
+        "register_model",
+        "supports",
+        "supports_audio_input",
+        "supports_audio_output",
+        "supports_function_calling",
+        "supports_parallel_function_calling",
+        "supports_pdf_input",
+        "supports_prompt_caching",
+        "supports_reasoning",
+        "supports_response_schema",
+        "supports_system_messages",
+        "supports_tool_choice",
+        "supports_vision",
+        "supports_web_search",
+        "token_counter",
+        "unregister_model",
+    }
 )
 
 __all__ = [
@@ -143,13 +191,35 @@ __all__ = [
     "UnsupportedParamsError",
     "__version__",
     "acompletion",
+    "catalogue",
     "completion",
+    "completion_cost",
+    "cost_per_token",
     "exceptions",
     "experimental_mcp_client",
+    "get_max_tokens",
+    "get_model_info",
     "mcp",
     "mcp_client",
+    "model_cost",
+    "register_model",
     "stream_chunk_builder",
+    "supports",
+    "supports_audio_input",
+    "supports_audio_output",
+    "supports_function_calling",
+    "supports_parallel_function_calling",
+    "supports_pdf_input",
+    "supports_prompt_caching",
+    "supports_reasoning",
+    "supports_response_schema",
+    "supports_system_messages",
+    "supports_tool_choice",
+    "supports_vision",
+    "supports_web_search",
+    "token_counter",
     "types",
+    "unregister_model",
 ]
 
 atexit.register(shutdown)
@@ -165,6 +235,8 @@ def __getattr__(name: str) -> object:
         value: object = getattr(import_module("toolbridge.main"), name)
     elif name in _CLASSES:
         value = getattr(import_module(f"toolbridge.{_CLASSES[name]}"), name)
+    elif name in _CATALOGUE:
+        value = getattr(import_module("toolbridge.catalogue"), name)
     elif name in _MODULES:
         value = import_module(f"toolbridge.{name}")
     elif name in __all__:

@@ -214,8 +214,10 @@ fn headers_of_a_row_come_from_its_variables() {
 #[test]
 fn a_key_in_the_header_of_the_row_is_a_key() {
     let provider = provider::by_name("sarvam").unwrap();
-    let mut settings = Settings::default();
-    settings.headers = vec![("Api-Subscription-Key".to_owned(), KEY.to_owned())];
+    let settings = Settings {
+        headers: vec![("Api-Subscription-Key".to_owned(), KEY.to_owned())],
+        ..Settings::default()
+    };
     let endpoint = resolve(provider, &settings, &[]).unwrap();
     assert_eq!(endpoint.headers["api-subscription-key"], KEY);
 }
@@ -302,9 +304,8 @@ fn quirks_name_parameters_that_there_are() {
 }
 
 fn adapted(name: &str, body: Value, policy: &Policy) -> Result<Value, Error> {
-    let provider = provider::by_name(name).unwrap();
-    let Value::Object(body) = body else {
-        unreachable!("an object");
+    let (Some(provider), Value::Object(body)) = (provider::by_name(name), body) else {
+        unreachable!("a provider and an object");
     };
     adapt(body, provider, "m", policy).map(Value::Object)
 }

@@ -302,11 +302,7 @@ class _Response(Object):
 
     @property
     def _hidden_params(self) -> dict[str, Any]:
-        try:
-            return self._hidden_params_slot
-        except AttributeError:
-            self._hidden_params_slot = {}
-            return self._hidden_params_slot
+        return _facts(self)
 
     @_hidden_params.setter
     def _hidden_params(self, facts: dict[str, Any]) -> None:
@@ -314,21 +310,22 @@ class _Response(Object):
 
     @property
     def _response_ms(self) -> float | None:
-        return self._hidden_params.get("_response_ms")
+        return _facts(self).get("_response_ms")
 
     def _like(self, data: dict[str, Any]) -> Self:
         made = super()._like(data)
-        made._hidden_params = dict(self._hidden_params)
+        made._hidden_params = dict(_facts(self))
         return made
 
     def __reduce_ex__(self, _protocol: SupportsIndex) -> tuple[Any, ...]:
-        return _restore_response, (type(self), self._data, self._hidden_params)
+        return _restore_response, (type(self), self._data, _facts(self))
 
 
 class ModelResponse(_Response):
     """The answer to a completion call.
 
-    ``_hidden_params`` holds facts about the call that are not part of the answer.
+    ``_hidden_params`` holds facts about the call that are not part of the answer; what it cost
+    (``response_cost``, in US dollars) is computed when they are first read.
     """
 
     __slots__ = ()
@@ -348,6 +345,21 @@ class ModelResponse(_Response):
     def __init__(self, **fields: Any) -> None:
         _describe(fields, "chat.completion")
         super().__init__(**fields)
+
+    @property
+    def _hidden_params(self) -> dict[str, Any]:
+        facts = _facts(self)
+        if facts.get("response_cost") is None and self._data.get("usage"):
+            from toolbridge.catalogue import response_cost
+
+            cost = response_cost(self)
+            if cost is not None:
+                facts["response_cost"] = cost
+        return facts
+
+    @_hidden_params.setter
+    def _hidden_params(self, facts: dict[str, Any]) -> None:
+        self._hidden_params_slot = facts
 
 
 class ModelResponseStream(_Response):
@@ -376,6 +388,15 @@ class ModelResponseStream(_Response):
     def __init__(self, **fields: Any) -> None:
         _describe(fields, "chat.completion.chunk")
         super().__init__(**fields)
+
+
+def _facts(response: _Response) -> dict[str, Any]:
+    """Gives the facts about the call, as far as they are known."""
+    try:
+        return response._hidden_params_slot
+    except AttributeError:
+        response._hidden_params_slot = {}
+        return response._hidden_params_slot
 
 
 def _new_call_id() -> str:

@@ -1,7 +1,19 @@
 //! What differs between generations of Claude, read off their names.
 
+use crate::llm::catalogue;
+
 /// The limit of an answer where the caller says none and nothing is known of the model.
 pub(super) const DEFAULT_MAX_TOKENS: u64 = 4096;
+/// Who serves Claude by this protocol, and names it in a way of its own.
+const SERVICES: [&str; 3] = ["anthropic", "vertex_ai", "azure_ai"];
+
+/// As much as an answer of the model can have, as far as the catalogue knows it: its limit where the
+/// caller says none, for the protocol wants one.
+pub(super) fn max_tokens(model: &str) -> Option<u64> {
+    SERVICES
+        .iter()
+        .find_map(|service| catalogue::max_output_tokens(service, model))
+}
 
 /// A generation, as in `claude-opus-4-6` or `claude-3-7-sonnet-20250219`; names of Bedrock and
 /// Vertex AI have more around it.
@@ -54,6 +66,14 @@ pub(super) fn has_xhigh(model: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_without_a_limit_may_be_as_long_as_the_model_can() {
+        assert_eq!(max_tokens("claude-sonnet-4-5"), Some(64_000));
+        assert_eq!(max_tokens("claude-3-haiku@20240307"), Some(4096));
+        assert_eq!(max_tokens("claude-opus-4-5@20251101"), Some(64_000));
+        assert_eq!(max_tokens("my-model"), None);
+    }
 
     #[test]
     fn the_generation_is_read_off_every_spelling() {

@@ -104,7 +104,7 @@ fn think(
     limit: Option<u64>,
     body: &mut Map<String, Value>,
 ) -> Result<u64, Unusable> {
-    let default = limit.unwrap_or(model::DEFAULT_MAX_TOKENS);
+    let default = with_room(limit, &request.model, None);
     if !model::has_thinking(&request.model) {
         return Ok(default);
     }
@@ -128,7 +128,7 @@ fn think(
         }
         let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
         body.insert("thinking".to_owned(), thinking);
-        return Ok(with_room(limit, default, budget));
+        return Ok(with_room(limit, &request.model, budget));
     }
     let Some(effort) = effort else {
         return Ok(default);
@@ -160,15 +160,18 @@ fn think(
     };
     let thinking = json!({ "type": "enabled", "budget_tokens": budget });
     body.insert("thinking".to_owned(), thinking);
-    Ok(with_room(limit, default, Some(budget)))
+    Ok(with_room(limit, &request.model, Some(budget)))
 }
 
-/// The API refuses a limit that the budget of the thoughts alone fills.
-fn with_room(limit: Option<u64>, default: u64, budget: Option<u64>) -> u64 {
+/// The API refuses a limit that the budget of the thoughts alone fills, and one that is greater than
+/// what the model can say.
+fn with_room(limit: Option<u64>, model: &str, budget: Option<u64>) -> u64 {
     match (limit, budget) {
-        (None, Some(budget)) => default.saturating_add(budget),
         (Some(limit), Some(budget)) if limit <= budget => limit.saturating_add(budget),
-        _ => default,
+        (Some(limit), _) => limit,
+        (None, budget) => model::max_tokens(model).unwrap_or_else(|| {
+            model::DEFAULT_MAX_TOKENS.saturating_add(budget.unwrap_or_default())
+        }),
     }
 }
 

@@ -208,9 +208,10 @@ def _without_keys(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _provider(model: str, arguments: dict[str, Any] | None = None) -> str | None:
     given = arguments or {}
-    has_base = given.get("api_base") is not None or given.get("base_url") is not None
+    base = given.get("base_url", given.get("api_base"))
     try:
-        return model_provider(model, given.get("custom_llm_provider"), has_base)[0]
+        custom = given.get("custom_llm_provider")
+        return model_provider(model, custom, None if base is None else str(base))[0]
     except exceptions.ToolbridgeError:
         return None
 

@@ -343,7 +343,8 @@ def _provider(model: str, request: Request) -> tuple[str, str]:
     if request.router is not None:
         return "", model
     try:
-        return model_provider(model, options.get("custom_llm_provider"), "api_base" in options)
+        custom, base = options.get("custom_llm_provider"), options.get("api_base")
+        return model_provider(model, custom, None if base is None else str(base))
     except exceptions.ToolbridgeError:
         prefix, slash, name = model.partition("/")
         return (prefix, name) if slash else ("", model)

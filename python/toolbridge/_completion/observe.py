@@ -87,7 +87,8 @@ class Watch:
         """Takes what a response or a chunk says about itself."""
         self.id = data.get("id") or self.id
         self.answered_by = data.get("model") or self.answered_by
-        usage = data.get("usage")
+        # An attribute that was read is an object in there from then on.
+        usage = getattr(data.get("usage"), "_data", data.get("usage"))
         if isinstance(usage, dict):
             self.usage = usage
         for choice in data.get("choices") or ():

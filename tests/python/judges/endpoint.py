@@ -24,6 +24,10 @@ STREAMS = {
 }
 
 
+# Protocols that answer as another one does.
+ANSWERED_AS = {"anthropic_on_vertex": "anthropic", "mistral": "chat"}
+
+
 @dataclass
 class Received:
     """One request."""
@@ -63,7 +67,7 @@ class Judge:
         is_stream = bool(body.get("stream")) or "stream" in path.lower()
         if not is_stream:
             suffix, content_type = "json", "application/json"
-        name = self.protocol.removesuffix("_on_vertex")
+        name = ANSWERED_AS.get(self.protocol, self.protocol)
         text = (ANSWERS / f"{name}.{kind}.{suffix}").read_bytes()
         if suffix == "events":
             text = b"".join(framed(json.loads(line)) for line in text.splitlines())

@@ -29,6 +29,11 @@ class Model:
     strange: dict = field(default_factory=dict)
 
     @property
+    def fetches(self):
+        """Whether its protocol carries pictures as bytes alone, so that URLs are fetched."""
+        return self.protocol in {"anthropic_on_vertex", "gemini", "ollama"}
+
+    @property
     def golden(self):
         """What its provider gets for each case."""
         name = self.name.replace("/", "_").replace(":", "_")

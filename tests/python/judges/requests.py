@@ -108,7 +108,29 @@ def ollama(body):
         "tools": list[types.Tool],
         "options": types.Options,
     }
-    return _by_name(body, members, {"model", "messages"})
+    found, messages = [], []
+    for index, message in enumerate(body.get("messages", [])):
+        place = f"body.messages[{index}]"
+        known = dict(message)
+        # A picture is an object of the SDK's, and base64 text on the wire.
+        if "images" in known:
+            found += problems(known.pop("images"), list[str], f"{place}.images")
+        # Ids of calls are the server's API's; the SDK has none.
+        if "tool_call_id" in known:
+            found += problems(known.pop("tool_call_id"), str, f"{place}.tool_call_id")
+        calls = known.get("tool_calls", [])
+        if calls:
+            known["tool_calls"] = [
+                {name: value for name, value in call.items() if name != "id"} for call in calls
+            ]
+        messages.append(known)
+    # Of a schema the SDK lists what it looks at itself.
+    tools = [
+        {**tool, "function": {**tool["function"], "parameters": None}}
+        for tool in body.get("tools", [])
+    ]
+    plain = {**body, "messages": messages} | ({"tools": tools} if tools else {})
+    return found + _by_name(plain, members, {"model", "messages"})
 
 
 def bedrock(body):

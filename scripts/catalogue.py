@@ -59,16 +59,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("list", type=Path, help="the JSON file")
     parser.add_argument("--date", required=True, help="the date of the list, YYYY-MM-DD")
+    parser.add_argument("--to", type=Path, default=TARGET, help="the file that is written")
     given = parser.parse_args()
     models = json.loads(given.list.read_text(encoding="utf-8"))
     lines = [given.date]
-    for name in sorted(models, key=str.encode):
-        if models[name].get("mode") in MODES:
-            lines.append(f"{name}\t{json.dumps(kept(models[name]), separators=(',', ':'))}")
+    lines.extend(
+        f"{name}\t{json.dumps(kept(models[name]), separators=(',', ':'))}"
+        for name in sorted(models, key=str.encode)
+        if models[name].get("mode") in MODES
+    )
     text = "\n".join(lines).encode()
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_bytes(zlib.compress(text, 9))
-    print(f"{len(lines) - 1} models, {len(text)} bytes, {TARGET.stat().st_size} compressed")
+    packed = zlib.compress(text, 9)
+    given.to.write_bytes(packed)
+    print(f"{len(lines) - 1} models, {len(text)} bytes, {len(packed)} compressed")  # noqa: T201 - its answer
 
 
 if __name__ == "__main__":

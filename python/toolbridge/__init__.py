@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from toolbridge.catalogue import supports_audio_input as supports_audio_input
     from toolbridge.catalogue import supports_audio_output as supports_audio_output
     from toolbridge.catalogue import supports_function_calling as supports_function_calling
-    from toolbridge.catalogue import supports_parallel_function_calling as supports_parallel_function_calling
+    from toolbridge.catalogue import (
+        supports_parallel_function_calling as supports_parallel_function_calling,
+    )
     from toolbridge.catalogue import supports_pdf_input as supports_pdf_input
     from toolbridge.catalogue import supports_prompt_caching as supports_prompt_caching
     from toolbridge.catalogue import supports_reasoning as supports_reasoning

@@ -40,9 +40,7 @@ __all__ = [
     "unregister_model",
 ]
 
-_NO_FACTS = (
-    "register_model takes a dict of models, {name: {fact: value}}, or the path of a JSON file with one"
-)
+_NO_FACTS = "register_model takes a dict of models, {name: {fact: value}}, or the path of a JSON file with one"
 
 
 def date() -> str:
@@ -76,7 +74,7 @@ class _ModelCost:
     __slots__ = ()
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        found = self.get(name)
+        found: dict[str, Any] | None = self.get(name)
         if found is None:
             raise KeyError(name)
         return found

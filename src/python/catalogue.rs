@@ -9,7 +9,7 @@ use crate::python::{convert, error};
 
 fn read<T: serde::de::DeserializeOwned>(value: &Bound<'_, PyAny>, what: &str) -> PyResult<T> {
     let text = convert::to_json(value)?;
-    serde_json::from_str(text.get())
+    serde_json::from_slice(text.as_bytes())
         .map_err(|_| pyo3::exceptions::PyTypeError::new_err(format!("{what} is given")))
 }
 

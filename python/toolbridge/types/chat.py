@@ -349,7 +349,7 @@ class ModelResponse(_Response):
     @property
     def _hidden_params(self) -> dict[str, Any]:
         facts = _facts(self)
-        if facts.get("response_cost") is None and self._data.get("usage"):
+        if facts.get("response_cost", ...) is None and self._data.get("usage"):
             from toolbridge.catalogue import response_cost
 
             cost = response_cost(self)

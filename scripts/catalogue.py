@@ -71,7 +71,7 @@ def main() -> None:
     text = "\n".join(lines).encode()
     packed = zlib.compress(text, 9)
     given.to.write_bytes(packed)
-    print(f"{len(lines) - 1} models, {len(text)} bytes, {len(packed)} compressed")  # noqa: T201 - its answer
+    print(f"{len(lines) - 1} models, {len(text)} bytes, {len(packed)} compressed")
 
 
 if __name__ == "__main__":

@@ -428,9 +428,8 @@ def _candidates(
     facts = facts if isinstance(facts, dict) else {}
     provider = provider or facts.get("custom_llm_provider")
     # The answer names the version that an alias stood for, and the model behind a deployment.
-    for name in (_member(response, "model"), facts.get("litellm_model_name")):
-        if isinstance(name, str) and name:
-            found.append((name, provider))
+    names = (_member(response, "model"), facts.get("litellm_model_name"))
+    found.extend((name, provider) for name in names if isinstance(name, str) and name)
     return found
 
 

@@ -459,3 +459,20 @@ async fn the_lists_say_what_there_is_and_no_secret() {
         "hello there"
     );
 }
+
+#[tokio::test]
+async fn what_is_known_of_a_model_is_told_and_the_configuration_wins() {
+    let text = "model_list:\n\
+                \x20 - model_name: a\n    litellm_params: {model: openai/gpt-4o, api_key: k, input_cost_per_token: 0.5}\n    model_info: {max_output_tokens: 7}\n\
+                \x20 - model_name: b\n    litellm_params: {model: openai/ours, api_key: k}\n    model_info: {base_model: azure/gpt-4o-mini}\n";
+    let gateway = gateway(text).await;
+    let found = get(&gateway, "/model/info").await.json();
+    let known = &found["data"][0]["model_info"];
+    assert_eq!(known["key"], "gpt-4o");
+    assert_eq!(known["max_input_tokens"], 128_000);
+    assert_eq!(known["max_output_tokens"], 7);
+    assert_eq!(known["input_cost_per_token"], 0.5);
+    assert_eq!(known["supports_vision"], true);
+    let based = &found["data"][1]["model_info"];
+    assert_eq!(based["key"], "azure/gpt-4o-mini");
+}

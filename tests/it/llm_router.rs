@@ -464,6 +464,36 @@ async fn what_is_too_long_for_a_deployment_goes_to_one_that_it_fits() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_window_of_a_model_is_known_where_nobody_says_it() {
+    let known = |id: &str, base: &str| {
+        let mut known = deployment("m", id, "hi");
+        known.info.insert("base_model".to_owned(), json!(base));
+        known
+    };
+    let settings = RouterSettings {
+        enable_pre_call_checks: true,
+        ..RouterSettings::default()
+    };
+    // 8,191 tokens and 128,000.
+    let router = Router::new(
+        vec![known("small", "gpt-4"), known("large", "gpt-4o")],
+        settings,
+    );
+    let long = body(&format!(
+        "{{\"x\":\"{}\"}}",
+        "four words of text. ".repeat(3000)
+    ));
+    for _ in 0..20 {
+        assert_eq!(id(&router.ask("m", &long).await.unwrap()), "large");
+    }
+    let mut asked = Vec::new();
+    for _ in 0..40 {
+        asked.push(id(&router.ask("m", &body("{}")).await.unwrap()).to_owned());
+    }
+    assert!(asked.iter().any(|id| id == "small"));
+}
+
 fn names() -> impl Strategy<Value = String> {
     "[a-e]"
 }

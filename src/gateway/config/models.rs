@@ -16,6 +16,14 @@ const NO_KEY: &str = "none";
 /// What stands in for its base URL.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
+/// Prices, which may stand beside the parameters and are facts of the model.
+const PRICES: [&str; 4] = [
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+];
+
 /// Reads the list.
 pub(super) fn models(
     list: &Node,
@@ -76,6 +84,11 @@ fn model(
         _ => String::new(),
     };
     deployment.info = info;
+    for name in PRICES {
+        if let Some(price) = params.number(&[name])? {
+            deployment.info.insert(name.to_owned(), price.into());
+        }
+    }
     settings(&mut params, &mut deployment)?;
     deployment.defaults = defaults(&params, notices)?;
     Ok(deployment)

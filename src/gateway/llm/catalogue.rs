@@ -81,7 +81,13 @@ fn entry(member: &Member) -> Value {
     if let Some(weight) = deployment.weight {
         params.insert("weight".to_owned(), weight.into());
     }
-    let mut info = deployment.info.clone();
+    // What the configuration says wins over what is known of the model.
+    let mut info = Map::new();
+    if let Some(known) = deployment.known_model() {
+        info.insert("key".to_owned(), known.key.into());
+        info.extend(known.facts.as_ref().clone());
+    }
+    info.extend(deployment.info.clone());
     info.insert("id".to_owned(), deployment.id.as_str().into());
     info.insert("db_model".to_owned(), false.into());
     json!({"model_name": deployment.name, "litellm_params": params, "model_info": info})

@@ -13,6 +13,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::llm::catalogue;
+
 /// What a router takes out of a request for itself; providers know none of it.
 const OWN: [&str; 5] = [
     "num_retries",
@@ -174,10 +176,14 @@ impl RequestBody {
         u64::try_from(self.text.len() / BYTES_PER_TOKEN).unwrap_or(u64::MAX)
     }
 
-    /// The same, unless there are pictures or sounds in it, whose bytes say nothing about tokens.
+    /// The same with more care, unless there are pictures or sounds in it, whose bytes say nothing
+    /// about tokens.
     pub(super) fn countable_tokens(&self) -> Option<u64> {
         let has = |text: &str| memmem::find(&self.text, text.as_bytes()).is_some();
-        (!has("base64,") && !has("\"input_audio\"") && !has("\"file_data\"")).then(|| self.tokens())
+        let is_text = !has("base64,") && !has("\"input_audio\"") && !has("\"file_data\"");
+        // JSON is always UTF-8.
+        let text = std::str::from_utf8(&self.text).ok().filter(|_| is_text)?;
+        Some(catalogue::tokens::of_text(text))
     }
 
     /// The body as a deployment gets it. All that is not changed stays byte for byte.

@@ -98,6 +98,16 @@ impl Drop for Lease {
     }
 }
 
+/// What the context window of a deployment takes: what was said about it, or what is known of its
+/// model.
+fn window(deployment: &Deployment) -> Option<u64> {
+    let said = deployment.info.get("max_input_tokens");
+    said.and_then(Value::as_u64).or_else(|| {
+        let known = deployment.known_model()?;
+        known.facts.get("max_input_tokens")?.as_u64()
+    })
+}
+
 impl Member {
     pub(super) fn new(
         deployment: Deployment,
@@ -129,11 +139,10 @@ impl Member {
                 drop_params: deployment.drop_params.unwrap_or(settings.drop_params),
                 allowed: deployment.allowed_openai_params.clone(),
             },
-            window: deployment
-                .info
-                .get("max_input_tokens")
-                .and_then(Value::as_u64)
-                .filter(|_| settings.enable_pre_call_checks),
+            window: settings
+                .enable_pre_call_checks
+                .then(|| window(&deployment))
+                .flatten(),
             deployment,
             is_alone,
             changes,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::llm::catalogue::{self, Model};
 use crate::llm::model_id::ModelId;
 use crate::llm::provider::Endpoint;
 
@@ -90,6 +91,14 @@ impl Deployment {
             mock_response: None,
             info: Map::new(),
         }
+    }
+
+    /// What the catalogue knows of its model: of the one that `base_model` says, for names that are
+    /// those of deployments, or else of the one that is asked for.
+    pub fn known_model(&self) -> Option<Model> {
+        let base = self.info.get("base_model").and_then(Value::as_str);
+        let base = base.and_then(|base| catalogue::find(base, None));
+        base.or_else(|| catalogue::find(&self.model.name, Some(self.model.provider.name)))
     }
 }
 

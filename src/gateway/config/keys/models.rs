@@ -5,7 +5,7 @@ use super::{Key, Section, State, keys};
 keys! { MODEL of Model;
     yes "model_name", "text", "required", "What callers ask for. Several entries under one name share the requests.";
     yes "litellm_params", "object", "required", "The model, where it is, and what every request to it says.";
-    yes "model_info", "object", "", "What else is known about the model; kept as it is. Its `id` tells deployments apart.";
+    yes "model_info", "object", "", "What else is known about the model; kept as it is, over what the catalogue of models knows. Its `id` tells deployments apart, its `base_model` says whose facts they are where the model is named after a deployment.";
 }
 
 keys! { PARAMS of Params;
@@ -95,8 +95,12 @@ keys! { PARAMS of Params;
     yes "vertex_ai_location", "text", "", "The same as `vertex_location`.";
     yes "vertex_credentials", "text or object", "where Google keeps them", "Vertex AI: a JSON document with credentials, or the path of one. `vertex_ai_credentials` is the same.";
     yes "vertex_ai_credentials", "text or object", "", "The same as `vertex_credentials`.";
+    yes "input_cost_per_token", "number", "the catalogue's", "What a token of a request costs, in US dollars; told by `/model/info`, as the next ones are.";
+    yes "output_cost_per_token", "number", "the catalogue's", "What a token of an answer costs.";
+    yes "cache_read_input_token_cost", "number", "the catalogue's", "What a token costs that is read from a cache.";
+    yes "cache_creation_input_token_cost", "number", "the catalogue's", "What a token costs that is written to a cache.";
     planned "with its provider": "region_name" "aws_bedrock_project_id" "aws_batch_role_arn" "bedrock_tags" "gcs_bucket_name" "s3_bucket_name" "s3_encryption_key_id" "thinking" "use_xai_oauth" "merge_reasoning_content_in_choices" "cache_control_injection_points" "use_in_pass_through";
-    planned "with the prices of models": "input_cost_per_token" "output_cost_per_token" "input_cost_per_second" "output_cost_per_second" "input_cost_per_pixel" "output_cost_per_pixel" "cache_read_input_token_cost" "cache_creation_input_token_cost" "max_budget" "budget_duration";
+    planned "with budgets": "max_budget" "budget_duration";
     planned "with routing by tags": "tags" "tag_regex";
     planned "with deployments that are tried in an order": "order";
     planned "with limits of single callers": "default_api_key_tpm_limit" "default_api_key_rpm_limit" "itpm" "otpm";
@@ -109,5 +113,6 @@ keys! { PARAMS of Params;
     not "vector stores are not served": "vector_store_id" "milvus_text_field" "milvus_db_name" "milvus_partition_names" "valkey_host" "valkey_port" "valkey_password" "valkey_ssl" "valkey_text_field" "valkey_embedding_field" "max_file_size_mb";
     not "requests carry an id of their own": "litellm_trace_id";
     not "streams are not interrupted by it": "keepalive_seconds" "allow_client_keepalive_override";
+    not "chat is charged by the token": "input_cost_per_second" "output_cost_per_second" "input_cost_per_pixel" "output_cost_per_pixel";
     not "it stands beside litellm_params": "model_info";
 }

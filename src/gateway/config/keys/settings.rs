@@ -117,7 +117,7 @@ keys! { ROUTER of Router;
     yes "model_group_alias", "object of texts, or of `{model, hidden}`", "", "Other names of models.";
     yes "default_max_parallel_requests", "number", "", "Requests at once of a deployment that does not say.";
     yes "default_litellm_params", "object", "", "Parameters of every request that has them not itself.";
-    yes "enable_pre_call_checks", "boolean", "`false`", "Deployments whose `model_info.max_input_tokens` is too small for a request are not asked.";
+    yes "enable_pre_call_checks", "boolean", "`false`", "Deployments whose `model_info.max_input_tokens`, or else the one that the catalogue of models has, is too small for a request are not asked.";
     planned "with the state of several gateways in one place": "redis_host" "redis_password" "redis_port" "redis_db" "redis_url" "cache_kwargs";
     planned "with a cache of answers": "cache_responses" "caching_groups";
     planned "with routing by tags": "enable_tag_filtering" "tag_filtering_match_any" "tag_routing_prefix";

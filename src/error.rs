@@ -168,6 +168,13 @@ impl Error {
         self
     }
 
+    /// Changes the sentence.
+    #[must_use]
+    pub fn map_message(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        self.message = change(&self.message);
+        self
+    }
+
     /// The error that several callers get: an error of its own with the same sentences.
     #[must_use]
     pub fn shared(of: &Arc<Self>) -> Self {

@@ -100,6 +100,7 @@ impl FailureSite {
 
     /// An error of something that knows neither provider nor model, with both and without secrets.
     pub fn placed(&self, error: Error) -> Error {
+        let error = error.map_message(|message| self.redact(message).into_owned());
         error.map_context(|context| {
             context.provider = Some(self.provider.to_owned());
             context.model = Some(self.model.clone());

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import types
+from copy import deepcopy
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -46,9 +47,9 @@ async def record(model):
             base = judge.origin + model.base
             settings = {"api_base": base, "api_key": KEY, **model.options}
             try:
-                answer = await litellm.acompletion(
-                    model=model.name, **request, **settings, max_retries=0, num_retries=0
-                )
+                # LiteLLM changes what it is given.
+                given = {**deepcopy(request), **settings, "max_retries": 0, "num_retries": 0}
+                answer = await litellm.acompletion(model=model.name, **given)
                 if request.get("stream"):
                     async for _ in answer:
                         pass

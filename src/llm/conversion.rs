@@ -20,6 +20,7 @@ pub mod as_is;
 pub mod bedrock;
 pub mod cohere;
 pub mod finish;
+pub mod foreign;
 pub mod gemini;
 pub mod mistral;
 pub mod ollama;

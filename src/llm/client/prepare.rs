@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
 use crate::llm::conversion::as_is::AsIs;
+use crate::llm::conversion::foreign;
 use crate::llm::conversion::reasoning::Family;
 use crate::llm::conversion::{Conversion, FollowUp, Notes, Translator, parameters};
 use crate::llm::framing::Framing;
@@ -47,7 +48,8 @@ impl<'a> Prepared<'a> {
         let is_plain = provider.parameters.is_plain()
             && !provider.kind.service().adapts()
             && call.endpoint.members.is_empty()
-            && Family::of(provider.name, &call.model.given).is_none();
+            && Family::of(provider.name, &call.model.given).is_none()
+            && !(provider.parameters.strict_messages && foreign::is_in(&call.body));
         if conversion.is_none() && is_plain {
             return Ok(Self {
                 url,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::foreign;
 use super::reasoning::Family;
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::provider::Provider;
@@ -170,6 +171,9 @@ pub fn adapt(
     policy: &Policy,
 ) -> Result<Map<String, Value>, Error> {
     let own = &provider.parameters;
+    if own.strict_messages {
+        foreign::take_out(&mut body);
+    }
     let family = Family::of(provider.name, model);
     if family.is_some() {
         Family::rename(&mut body);

@@ -49,15 +49,21 @@ pub struct Parameters {
     pub maximum: Map<String, Value>,
     /// Whether the content of messages has to be a text.
     pub text_content: bool,
+    /// Whether what other protocols leave in a conversation is refused, and taken out.
+    pub strict_messages: bool,
     /// The member of the body that takes parameters which nobody here knows; the body itself
     /// otherwise.
     pub inside: Option<String>,
 }
 
 impl Parameters {
-    /// Whether a request goes out as it came.
+    /// Whether a request goes out as it came, but for what `strict_messages` takes out.
     pub fn is_plain(&self) -> bool {
-        *self == Self::default()
+        let other = Self {
+            strict_messages: self.strict_messages,
+            ..Self::default()
+        };
+        *self == other
     }
 }
 

@@ -312,3 +312,16 @@ async fn a_plain_request_goes_out_byte_for_byte_and_one_of_a_reasoning_model_doe
         assert_eq!(sent.split_once("\r\n\r\n").unwrap().1, wanted);
     }
 }
+
+#[tokio::test]
+async fn a_conversation_that_another_provider_began_goes_on_without_what_openai_refuses() {
+    let endpoint = Endpoint::start(vec![answer("200 OK", "", ANSWER)]).await;
+    let mut request = endpoint.request();
+    request.body = r#"{"model":"gpt-4o","messages":[{"role":"assistant","content":"a","thinking_blocks":[{"type":"thinking","thinking":"hm","signature":"s"}],"reasoning_content":"hm"},{"role":"user","content":"b"}]}"#.into();
+    ChatClient::default().complete(&request).await.unwrap();
+    let sent = endpoint.requests().pop().unwrap();
+    assert_eq!(
+        sent.split_once("\r\n\r\n").unwrap().1,
+        r#"{"model":"gpt-4o","messages":[{"role":"assistant","content":"a"},{"role":"user","content":"b"}]}"#
+    );
+}

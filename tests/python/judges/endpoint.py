@@ -106,6 +106,8 @@ def judging(protocol, strange=(), *, is_lenient=False):
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(answer)))
+            # Hundreds of endpoints in one process: none keeps a connection that nobody uses again.
+            self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(answer)
 

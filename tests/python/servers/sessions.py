@@ -80,8 +80,9 @@ def wait_until_ended(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        ended, _, _ = select.select([handle], [], [], SCRIPT_SECONDS)
-        assert ended, f"process {pid} goes on"
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        assert poll.poll(SCRIPT_SECONDS * 1000), f"process {pid} goes on"
     finally:
         os.close(handle)
 

@@ -6,6 +6,7 @@
 //! | `request` | the request |
 //! | `messages` | its messages |
 //! | `model` | what differs between generations of Claude |
+//! | `thinking` | how much Claude is to think |
 //! | `answer` | a whole answer, and what it took |
 //! | `stream` | the events of a stream |
 //! | `vertex` | what differs on Vertex AI |
@@ -15,6 +16,7 @@ mod messages;
 pub(super) mod model;
 mod request;
 mod stream;
+pub(super) mod thinking;
 mod vertex;
 
 pub use vertex::OnVertex;

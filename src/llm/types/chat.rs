@@ -264,6 +264,19 @@ impl ChatRequest {
         Ok(newer.or(older))
     }
 
+    /// How much the model is to think; the Responses API has an object for it.
+    pub fn take_effort(&mut self) -> Result<Option<String>, Unusable> {
+        match self.parameters.take("reasoning_effort") {
+            None => Ok(None),
+            Some(Value::String(effort)) => Ok(Some(effort)),
+            Some(Value::Object(members)) => Ok(members
+                .get("effort")
+                .and_then(Value::as_str)
+                .map(str::to_owned)),
+            Some(other) => Err(Unusable::wrong("reasoning_effort", "a text", &other)),
+        }
+    }
+
     /// The texts that end the answer.
     pub fn take_stop(&mut self) -> Result<Vec<String>, Unusable> {
         match self.parameters.take("stop") {

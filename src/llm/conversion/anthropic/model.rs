@@ -51,7 +51,7 @@ pub(in crate::llm::conversion) fn has_adaptive_thinking(model: &str) -> bool {
 
 /// Whether the model takes `temperature` and `top_p`, and a budget for its thoughts: those from 4.7 on
 /// refuse all of them. (<https://platform.claude.com/docs/en/about-claude/models/migration-guide>)
-pub(super) fn takes_sampling(model: &str) -> bool {
+pub(in crate::llm::conversion) fn takes_sampling(model: &str) -> bool {
     match generation(model) {
         Some(version) => version < (4, 7),
         None => !model.contains("claude-mythos"),

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::messages;
 use super::model;
+use super::thinking;
 use crate::llm::conversion::Notes;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
 use crate::llm::types::fields::Unusable;
@@ -35,7 +36,9 @@ pub(super) fn convert(
         body.insert("system".to_owned(), Value::Array(system));
     }
     let limit = request.take_max_tokens()?;
-    let limit = think(request, limit, &mut body)?;
+    let said = thinking::take(request)?;
+    let limit = with_room(limit, &request.model, said.budget);
+    body.extend(said.members);
     body.insert("max_tokens".to_owned(), Value::from(limit));
     if request.stream {
         body.insert("stream".to_owned(), Value::Bool(true));
@@ -95,72 +98,6 @@ pub(super) fn convert(
         }
     }
     Ok(body)
-}
-
-/// `thinking` as it is, `reasoning_effort` as what the model has for it. Gives the limit of the
-/// answer, which has to leave room for the thoughts.
-fn think(
-    request: &mut ChatRequest,
-    limit: Option<u64>,
-    body: &mut Map<String, Value>,
-) -> Result<u64, Unusable> {
-    let default = with_room(limit, &request.model, None);
-    if !model::has_thinking(&request.model) {
-        return Ok(default);
-    }
-    let thinking = request.parameters.take("thinking");
-    let effort = request.parameters.take("reasoning_effort");
-    let effort = match effort {
-        None => None,
-        Some(Value::String(effort)) => Some(effort),
-        // The Responses API has an object.
-        Some(Value::Object(members)) => members
-            .get("effort")
-            .and_then(Value::as_str)
-            .map(str::to_owned),
-        Some(other) => {
-            return Err(Unusable::wrong("reasoning_effort", "a text", &other));
-        }
-    };
-    if let Some(mut thinking) = thinking {
-        if thinking["type"] == "enabled" && !model::takes_sampling(&request.model) {
-            thinking = json!({ "type": "adaptive" });
-        }
-        let budget = thinking.get("budget_tokens").and_then(Value::as_u64);
-        body.insert("thinking".to_owned(), thinking);
-        return Ok(with_room(limit, &request.model, budget));
-    }
-    let Some(effort) = effort else {
-        return Ok(default);
-    };
-    if effort == "none" {
-        return Ok(default);
-    }
-    if model::has_adaptive_thinking(&request.model) {
-        let effort = match effort.as_str() {
-            "minimal" => "low",
-            "xhigh" if !model::has_xhigh(&request.model) => "max",
-            other => other,
-        };
-        body.insert("thinking".to_owned(), json!({ "type": "adaptive" }));
-        body.insert("output_config".to_owned(), json!({ "effort": effort }));
-        return Ok(default);
-    }
-    let budget = match effort.as_str() {
-        "minimal" | "low" => 1024,
-        "medium" => 2048,
-        "high" => 4096,
-        "xhigh" | "max" => 8192,
-        other => {
-            return Err(Unusable::new(
-                "reasoning_effort",
-                format!("is {other:?}; it takes none, minimal, low, medium, high or xhigh"),
-            ));
-        }
-    };
-    let thinking = json!({ "type": "enabled", "budget_tokens": budget });
-    body.insert("thinking".to_owned(), thinking);
-    Ok(with_room(limit, &request.model, Some(budget)))
 }
 
 /// The API refuses a limit that the budget of the thoughts alone fills, and one that is greater than

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{messages, model, reasoning, tools};
 use crate::llm::conversion::Notes;
+use crate::llm::conversion::anthropic::model as claude;
 use crate::llm::types::chat::{ChatRequest, ResponseFormat};
 use crate::llm::types::fields::{Fields, Unusable};
 
@@ -77,9 +78,11 @@ fn inference(
     if let Some(limit) = limit {
         config.insert("maxTokens".to_owned(), Value::from(limit));
     }
-    for (name, own) in [("temperature", "temperature"), ("top_p", "topP")] {
-        if let Some(value) = request.parameters.take(name) {
-            config.insert(own.to_owned(), value);
+    if claude::takes_sampling(&request.model) {
+        for (name, own) in [("temperature", "temperature"), ("top_p", "topP")] {
+            if let Some(value) = request.parameters.take(name) {
+                config.insert(own.to_owned(), value);
+            }
         }
     }
     let stop = request.take_stop()?;

@@ -8,6 +8,7 @@ use toolbridge::llm::conversion::bedrock::Converse;
 use toolbridge::llm::types::content;
 
 use super::{claude, model};
+use crate::llm_conversion::play::Play;
 
 fn user(text: &str) -> Value {
     json!([{"role": "user", "content": text}])
@@ -440,4 +441,28 @@ proptest! {
             prop_assert!(ids.all(|id| id.len() <= 64 && id.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.:-".contains(letter))));
         }
     }
+}
+
+#[test]
+fn claude_thinks_on_bedrock_as_it_does_at_anthropic() {
+    let request =
+        json!({"messages": [{"role": "user", "content": "x"}], "reasoning_effort": "xhigh"});
+    for model in [
+        "claude-opus-4-6",
+        "claude-opus-4-8",
+        "claude-3-7-sonnet-20250219",
+    ] {
+        let direct = Play::new(&format!("anthropic/{model}")).sent(&request);
+        let served = super::model(&format!("bedrock/anthropic.{model}-v1:0")).sent(&request);
+        let inside = &served["additionalModelRequestFields"];
+        for member in ["thinking", "output_config"] {
+            assert_eq!(inside.get(member), direct.get(member), "{model}: {member}");
+        }
+    }
+    let play = model("bedrock/anthropic.claude-opus-4-8-v1:0");
+    let request = json!({"messages": [{"role": "user", "content": "x"}], "temperature": 0.5});
+    assert_eq!(
+        play.request(&request).unwrap_err().kind(),
+        ErrorKind::UnsupportedParams
+    );
 }

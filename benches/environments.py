@@ -18,23 +18,29 @@ FOLDER = ROOT / ".bench"
 REQUIREMENTS = {
     "mcp1": ["mcp==1.30.*"],
     "mcp2": ["mcp==2.3.*"],
-    "litellm": ["litellm<1.100", "openai", "aiohttp"],
+    # boto3 signs for Bedrock.
+    "litellm": ["litellm<1.100", "openai", "anthropic", "aiohttp", "boto3"],
     "litellm-mcp": ["litellm<1.100", "mcp==1.30.*"],
     "litellm-proxy": ["litellm[proxy]<1.100"],
     "fastmcp": ["fastmcp==4.1.*"],
 }
-REPORTED = ("toolbridge", "mcp", "litellm", "openai", "aiohttp", "fastmcp")
+# What the rows of gateways start, whoever takes part in them.
+GATEWAYS = {"litellm-proxy", "fastmcp"}
+REPORTED = ("toolbridge", "mcp", "litellm", "openai", "anthropic", "aiohttp", "fastmcp")
 
 
-def prepare(wheel: Path) -> dict[str, Path]:
+def prepare(wheel: Path, needed: set[str]) -> dict[str, Path]:
     """Makes what is missing; returns the interpreter of each environment by name.
 
     Args:
         wheel: The release wheel of toolbridge; its environment holds nothing else.
+        needed: The environments that are used, beside the one of toolbridge.
     """
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     pythons = {"toolbridge": environment("toolbridge", [str(wheel)], digest)}
     for name, requirements in REQUIREMENTS.items():
+        if name not in needed:
+            continue
         pythons[name] = environment(name, requirements, "\n".join(requirements))
     return pythons
 

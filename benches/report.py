@@ -16,6 +16,9 @@ from rows import (
     Row,
 )
 
+# Below it a fraction is worth showing.
+MANY_KILOBYTES = 10
+
 
 @dataclass(frozen=True)
 class Line:
@@ -23,10 +26,10 @@ class Line:
 
     Attributes:
         work: The row's title.
-        against: The other contender.
+        against: The other contender; empty where nobody else does that.
         ours: Our median, for people.
         theirs: Their median, for people.
-        ratio: How many times as fast as the other toolbridge is.
+        ratio: How many times as fast as the other toolbridge is, or nothing without another.
         target: The ratio to reach, or nothing.
         reached: Whether it is, or nothing without a target.
     """
@@ -35,19 +38,21 @@ class Line:
     against: str
     ours: str
     theirs: str
-    ratio: float
+    ratio: float | None
     target: float | None
     reached: bool | None
 
 
 def shown(seconds: float, unit: str, operations: int = 1) -> str:
     """A duration, or a size, in the unit of its row."""
+    if unit == "ns":
+        return f"{seconds * 1e9:,.0f} ns"
     if unit == "us":
         return f"{seconds * 1e6:,.0f} us"
     if unit == "ms":
         return f"{seconds * 1e3:,.2f} ms"
     if unit == "kB":
-        return f"{seconds:,.0f} kB"
+        return f"{seconds:,.0f} kB" if seconds >= MANY_KILOBYTES else f"{seconds:.2f} kB"
     return f"{operations / seconds:,.0f}/s"
 
 
@@ -61,6 +66,11 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
     medians = {name: median(values) for name, values in samples.items()}
     if OURS not in medians:
         return []
+    if row.limit is not None:
+        return limit_lines(row.title, samples, row.limit, 1, row.unit)
+    ours = shown(medians[OURS], row.unit, row.operations)
+    if len(medians) == 1:
+        return [Line(row.title, "", ours, "", ratio=None, target=None, reached=None)]
     lines = []
     for name, theirs in medians.items():
         if name == OURS:
@@ -72,7 +82,7 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
             Line(
                 work=row.title,
                 against=name,
-                ours=shown(medians[OURS], row.unit, row.operations),
+                ours=ours,
                 theirs=shown(theirs, row.unit, row.operations),
                 ratio=ratio,
                 target=target,
@@ -137,6 +147,8 @@ def limit_lines(
     medians = {name: median(values) for name, values in samples.items()}
     if OURS not in medians:
         return []
+    # What was measured may be nothing at all.
+    floor = max(medians[OURS], 1e-9)
     ours = f"{medians[OURS] * scale:.1f} {unit}"
     others = [
         Line(
@@ -144,7 +156,7 @@ def limit_lines(
             against=name,
             ours=ours,
             theirs=f"{theirs * scale:.1f} {unit}",
-            ratio=theirs / medians[OURS],
+            ratio=theirs / floor,
             target=None,
             reached=None,
         )
@@ -154,10 +166,10 @@ def limit_lines(
     return [
         Line(
             work=work,
-            against=f"limit {limit * scale:.0f} {unit}",
+            against=f"limit {limit * scale:g} {unit}",
             ours=ours,
             theirs="",
-            ratio=limit / medians[OURS],
+            ratio=limit / floor,
             target=1.0,
             reached=medians[OURS] <= limit,
         ),
@@ -174,7 +186,7 @@ def table(lines: list[Line]) -> str:
             line.against,
             line.ours,
             line.theirs,
-            f"{line.ratio:.2f}x",
+            "" if line.ratio is None else f"{line.ratio:.2f}x",
             "" if line.target is None else f"{line.target:g}x",
             "" if line.reached is None else ("yes" if line.reached else "NO"),
         )

@@ -10,6 +10,10 @@ AT_ONCE = 5_000
 HTTP_AT_ONCE = 500
 CHAT_AT_ONCE = 32
 CALLS_AT_ONCE = 100
+# Completions of one client that nobody has answered yet.
+IN_FLIGHT = 1_000
+# What one of them may leave behind in memory: nothing but what allocators keep.
+GROWTH_KILOBYTES = 0.5
 # What the gateways of the rows of MCP have behind them.
 SERVERS = 50
 TOOLS = 100
@@ -22,12 +26,13 @@ class Row:
     Attributes:
         key: What contenders call it.
         title: What the table calls it.
-        unit: How a median is shown: `us`, `ms`, `per second`, or `kB` of samples that are
+        unit: How a median is shown: `ns`, `us`, `ms`, `per second`, or `kB` of samples that are
             kilobytes and no seconds.
         count: What one order asks for.
         quick: The same with `--quick`.
         targets: How many times as fast as each contender toolbridge has to be.
         operations: Operations in one sample.
+        limit: What the median of toolbridge may be, in the unit of the samples.
     """
 
     key: str
@@ -37,6 +42,7 @@ class Row:
     quick: int
     targets: dict[str, float] = field(default_factory=dict)
     operations: int = 1
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,91 @@ class Group:
 
     rows: tuple[Row, ...]
     contenders: dict[str, tuple[str, ...]]
+
+
+# The endpoints of `benches/servers/model_server.rs`, and who beside toolbridge, litellm and bare
+# aiohttp can ask them.
+PROVIDERS = {"openai": ("openai",), "anthropic": ("anthropic",), "bedrock": ()}
+PROVIDER_NAMES = {"openai": "OpenAI", "anthropic": "Anthropic", "bedrock": "Bedrock"}
+# The protocols that chat completions are converted to, and what is converted.
+PROTOCOLS = {
+    "anthropic": "Anthropic",
+    "bedrock": "Bedrock",
+    "gemini": "Gemini",
+    "cohere": "Cohere",
+    "mistral": "Mistral",
+    "ollama": "Ollama",
+    "responses": "OpenAI Responses",
+}
+CONVERSIONS = {
+    "request": "converting a request with tools",
+    "answer": "converting an answer with tool calls",
+    "event": "converting an event of a stream",
+}
+
+
+def completions(provider: str, peers: tuple[str, ...]) -> Group:
+    """The rows of completions, from one provider's endpoint.
+
+    Args:
+        provider: One of `PROVIDERS`.
+        peers: Who takes part beside toolbridge, litellm and bare aiohttp.
+    """
+    name = PROVIDER_NAMES[provider]
+    return Group(
+        rows=(
+            Row(
+                key=f"{provider}_one",
+                title=f"`acompletion`, {name}, one at a time",
+                unit="us",
+                count=200,
+                quick=50,
+                targets={"litellm": 14.0, "aiohttp": 1.0},
+            ),
+            Row(
+                key=f"{provider}_many",
+                title=f"`acompletion`, {name}, 64 at once",
+                unit="per second",
+                count=640,
+                quick=320,
+                targets={"litellm": 14.0, "aiohttp": 1.0},
+            ),
+            Row(
+                key=f"{provider}_stream",
+                title=f"streaming, {name}, chunks",
+                unit="per second",
+                count=2,
+                quick=1,
+                targets={"litellm": 40.0, "aiohttp": 0.75},
+            ),
+            Row(
+                key=f"{provider}_flight",
+                title=f"`acompletion`, {name}, {IN_FLIGHT:,} in flight, memory of each",
+                unit="kB",
+                count=2,
+                quick=1,
+            ),
+            Row(
+                key=f"{provider}_growth",
+                title=f"`acompletion`, {name}, {IN_FLIGHT:,} at once, memory that each leaves behind",
+                unit="kB",
+                count=3,
+                quick=2,
+                limit=GROWTH_KILOBYTES,
+            ),
+        ),
+        contenders={
+            contender: (
+                "toolbridge" if contender == OURS else "litellm",
+                "completion.py",
+                contender,
+                provider,
+                "{url}",
+                str(CHUNKS),
+            )
+            for contender in (OURS, "litellm", *peers, "aiohttp")
+        },
+    )
 
 
 GROUPS = (
@@ -154,38 +245,22 @@ GROUPS = (
             "mcp 2.x": ("mcp2", "opening.py", "mcp", "{stdio}", "{http}"),
         },
     ),
+    *(completions(provider, peers) for provider, peers in PROVIDERS.items()),
     Group(
-        rows=(
+        rows=tuple(
             Row(
-                key="complete_one",
-                title="`acompletion`, one at a time",
-                unit="us",
-                count=200,
-                quick=50,
-                targets={"litellm": 14.0, "aiohttp": 1.0},
-            ),
-            Row(
-                key="complete_many",
-                title="`acompletion`, 64 at once",
-                unit="per second",
-                count=640,
-                quick=320,
-                targets={"litellm": 14.0, "aiohttp": 1.0},
-            ),
-            Row(
-                key="stream",
-                title="streaming, chunks",
-                unit="per second",
-                count=2,
-                quick=1,
-                targets={"litellm": 40.0, "aiohttp": 0.75},
-            ),
+                key=f"{work}_{protocol}",
+                title=f"{title}, {name}",
+                unit="ns",
+                count=20,
+                quick=5,
+            )
+            for protocol, name in PROTOCOLS.items()
+            for work, title in CONVERSIONS.items()
         ),
         contenders={
-            OURS: ("toolbridge", "completion.py", "toolbridge", "{url}", str(CHUNKS)),
-            "litellm": ("litellm", "completion.py", "litellm", "{url}", str(CHUNKS)),
-            "openai": ("litellm", "completion.py", "openai", "{url}", str(CHUNKS)),
-            "aiohttp": ("litellm", "completion.py", "aiohttp", "{url}", str(CHUNKS)),
+            OURS: ("conversions",),
+            "litellm": ("litellm", "conversions.py"),
         },
     ),
     Group(

@@ -98,7 +98,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the JSON goes")
     options = parser.parse_args()
 
-    pythons = environments.prepare(options.wheel)
+    groups = chosen(GROUPS, options.only)
+    pythons = environments.prepare(options.wheel, needed(groups, options.only))
     programs = environments.build_programs()
     rounds = QUICK_ROUNDS if options.quick else ROUNDS
 
@@ -109,22 +110,27 @@ def main() -> None:
         lines += report.import_lines(seconds, megabytes)
         samples |= {"import": seconds, "import, MB": megabytes}
     with (
-        server(programs / "openai_server", "--chunks", str(CHUNKS)) as url,
+        server(programs / "model_server", "--chunks", str(CHUNKS)) as url,
         server(programs / "http_server") as http,
         server(programs / "http_server", "--tools", str(TOOLS)) as tools,
         contextlib.ExitStack() as kept,
     ):
         gateway_places: dict[str, str] = {}
         places = {"{stdio}": str(programs / "stdio_server"), "{url}": url, "{http}": http}
-        for group in chosen(GROUPS, options.only):
+        for group in groups:
             if is_of_gateways(group) and not gateway_places:
                 folder = Path(kept.enter_context(tempfile.TemporaryDirectory()))
                 started = kept.enter_context(
                     gateways.running(
-                        url, tools, programs.parent / "toolbridge", pythons, folder, ambient()
+                        f"{url}/v1",
+                        tools,
+                        programs.parent / "toolbridge",
+                        pythons,
+                        folder,
+                        ambient(),
                     )
                 )
-                gateway_places = gateways.places(started, f"{url}/chat/completions", tools)
+                gateway_places = gateways.places(started, f"{url}/v1/chat/completions", tools)
                 places |= gateway_places
                 seconds = {name: [one.seconds] for name, one in started.items() if one.seconds}
                 megabytes = {name: [one.megabytes] for name, one in started.items()}
@@ -170,6 +176,16 @@ def chosen(groups: tuple[Group, ...], keys: list[str] | None) -> list[Group]:
         for group in groups
     ]
     return [group for group in kept if group.rows]
+
+
+def needed(groups: list[Group], keys: list[str] | None) -> set[str]:
+    """The environments that these groups are measured in."""
+    names = {program for group in groups for program, *_ in group.contenders.values()}
+    if not keys or "import" in keys:
+        names |= {environment for environment, _ in IMPORTS.values()}
+    if any(is_of_gateways(group) for group in groups):
+        names |= environments.GATEWAYS
+    return names
 
 
 def is_of_gateways(group: Group) -> bool:

@@ -19,6 +19,7 @@
 //! | [`chat_stream`] | a running stream: buffering, back-pressure, how it ended |
 //! | [`passage`] | a running stream that is passed on as it came |
 //! | [`patience`] | how long a stream may keep its reader waiting |
+//! | [`trust`] | whose certificates are trusted |
 //! | [`client`] | the connection pool and the calls |
 //! | [`router`] | several deployments behind one name of a model |
 
@@ -37,5 +38,6 @@ pub mod provider;
 pub mod retry;
 pub mod router;
 pub mod stream;
+pub mod trust;
 pub mod types;
 pub mod wire;

@@ -126,32 +126,6 @@ _CLASSES = {
 _COMPLETION = frozenset(
     {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
 )
-_CATALOGUE = frozenset(
-    {
-        "completion_cost",
-        "cost_per_token",
-        "get_max_tokens",
-        "get_model_info",
-        "model_cost",
-        "register_model",
-        "supports",
-        "supports_audio_input",
-        "supports_audio_output",
-        "supports_function_calling",
-        "supports_parallel_function_calling",
-        "supports_pdf_input",
-        "supports_prompt_caching",
-        "supports_reasoning",
-        "supports_response_schema",
-        "supports_system_messages",
-        "supports_tool_choice",
-        "supports_vision",
-        "supports_web_search",
-        "token_counter",
-        "unregister_model",
-    }
-)
-
 __all__ = [
     "APIConnectionError",
     "APIError",
@@ -237,12 +211,12 @@ def __getattr__(name: str) -> object:
         value: object = getattr(import_module("toolbridge.main"), name)
     elif name in _CLASSES:
         value = getattr(import_module(f"toolbridge.{_CLASSES[name]}"), name)
-    elif name in _CATALOGUE:
-        value = getattr(import_module("toolbridge.catalogue"), name)
     elif name in _MODULES:
         value = import_module(f"toolbridge.{name}")
     elif name in __all__:
-        value = getattr(import_module("toolbridge.exceptions"), name)
+        # What is left are exceptions, which are classes, and the functions and facts of the catalogue.
+        module = "exceptions" if name[0].isupper() else "catalogue"
+        value = getattr(import_module(f"toolbridge.{module}"), name)
     else:
         message = f"module 'toolbridge' has no attribute {name!r}"
         raise AttributeError(message)

@@ -7,7 +7,7 @@ from toolbridge.main import acompletion, completion
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, Literal, overload
+    from typing import Any, Literal, Self, overload
 
     from toolbridge.main import CustomStreamWrapper, ModelResponse
 
@@ -52,6 +52,16 @@ class _Client:
             name: value for name, value in given.items() if value is not None
         }
 
+    @property
+    def chat(self) -> Self:
+        """As in the openai package."""
+        return self
+
+    @property
+    def completions(self) -> Self:
+        """As in the openai package."""
+        return self
+
     def __repr__(self) -> str:
         # The values may be keys.
         return f"<{type(self).__name__} with {', '.join(self.params) or 'no arguments'}>"
@@ -82,16 +92,6 @@ class LiteLLM(_Client):
         >>> client = toolbridge.LiteLLM(model="openai/gpt-4o", timeout=30)
         >>> client.chat.completions.create(messages=[{"role": "user", "content": "Hi"}])
     """
-
-    @property
-    def chat(self) -> LiteLLM:
-        """As in the openai package."""
-        return self
-
-    @property
-    def completions(self) -> LiteLLM:
-        """As in the openai package."""
-        return self
 
     if TYPE_CHECKING:
 
@@ -140,16 +140,6 @@ class LiteLLM(_Client):
 
 class AsyncLiteLLM(_Client):
     """The same for an event loop: ``await client.chat.completions.create(…)``."""
-
-    @property
-    def chat(self) -> AsyncLiteLLM:
-        """As in the openai package."""
-        return self
-
-    @property
-    def completions(self) -> AsyncLiteLLM:
-        """As in the openai package."""
-        return self
 
     if TYPE_CHECKING:
 

@@ -6,10 +6,12 @@
 //! | `reach` | which addresses may be asked for that |
 //! | `media` | what the bytes are |
 //! | `follow` | answers that only say where the real one is |
+//! | `begun` | work that goes on without its caller, and how it is ended |
 //! | `pool` | the connections |
 //! | `prepare` | a request as its provider gets it, and its answer as a chat completion |
 //! | `tries` | how long one call may take, and how often it is repeated |
 
+mod begun;
 pub mod fetch;
 mod follow;
 mod media;
@@ -37,9 +39,10 @@ use super::patience::Patience;
 use super::provider::Endpoint;
 use super::provider::authorize::Outgoing;
 use super::retry;
+pub use super::trust::Trust;
+use begun::{Begun, WithWork};
 use fetch::Fetcher;
 use pool::Pools;
-pub use pool::Trust;
 use prepare::Prepared;
 pub use reach::Reach;
 use tries::{Failed, Tries};
@@ -208,8 +211,7 @@ impl ChatClient {
         let limit = call.limits.answer.map(|limit| (limit, "timeout"));
         let (body, headers) = loop {
             let whole = async {
-                let response = send(&pool, call, &prepared).await?;
-                let response = follow::to_the_end(&pool, call, &prepared, response).await?;
+                let (response, _) = send(&pool, call, &prepared).await?;
                 read_answer(response, call.site, &prepared).await
             };
             match tries.within(limit, whole).await {
@@ -230,7 +232,7 @@ impl ChatClient {
         let pool = self.pools.of(&call)?;
         let mut tries = Tries::new(&call);
         let prepared = Prepared::new(&call, &self.fetcher, true).await?;
-        let (patience, (response, headers)) = loop {
+        let (patience, (response, headers, work)) = loop {
             let patience = tries.patience();
             let opened = tries.within(call.limits.begin(), open(&pool, &call, &prepared));
             match opened.await {
@@ -241,7 +243,7 @@ impl ChatClient {
         let context = context(&call, headers.clone(), tries.started, tries.retries);
         let source = source(&call, &prepared, &response, headers, patience);
         Ok(StreamedAnswer {
-            stream: ChatStream::start(response.bytes_stream(), source),
+            stream: ChatStream::start(WithWork::new(response.bytes_stream(), work), source),
             context,
         })
     }
@@ -254,9 +256,10 @@ impl ChatClient {
         let prepared = Prepared::new(call, &self.fetcher, true).await?;
         let patience = tries.patience();
         let begun = async {
-            let (response, headers) = open(&pool, call, &prepared).await?;
+            let (response, headers, work) = open(&pool, call, &prepared).await?;
             let source = source(call, &prepared, &response, headers.clone(), patience);
-            let mut passage = Passage::new(response.bytes_stream(), source);
+            let body = WithWork::new(response.bytes_stream(), work);
+            let mut passage = Passage::new(body, source);
             passage.begin().await?;
             Ok((passage, headers))
         };
@@ -272,12 +275,11 @@ async fn open(
     pool: &reqwest::Client,
     call: &Call<'_>,
     prepared: &Prepared<'_>,
-) -> Result<(reqwest::Response, HeaderMap), Failed> {
-    let response = send(pool, call, prepared).await?;
-    let response = follow::to_the_end(pool, call, prepared, response).await?;
+) -> Result<(reqwest::Response, HeaderMap, Option<Begun>), Failed> {
+    let (response, work) = send(pool, call, prepared).await?;
     let mut response = check_is_stream(response, call.site, prepared).await?;
     let headers = std::mem::take(response.headers_mut());
-    Ok((response, headers))
+    Ok((response, headers, work))
 }
 
 fn source(
@@ -306,11 +308,12 @@ fn context(call: &Call<'_>, headers: HeaderMap, started: Instant, retries: u32) 
     }
 }
 
+/// Sends a request. Gives its answer, and the work that goes on beside it.
 async fn send(
     pool: &reqwest::Client,
     call: &Call<'_>,
     prepared: &Prepared<'_>,
-) -> Result<reqwest::Response, Failed> {
+) -> Result<(reqwest::Response, Option<Begun>), Failed> {
     let site = call.site;
     let mut headers = call.endpoint.headers.clone();
     if let Some(authorizer) = &call.endpoint.authorizer {
@@ -318,6 +321,7 @@ async fn send(
             url: prepared.url,
             headers: &mut headers,
             body: &prepared.body,
+            trust: call.trust,
         };
         authorizer
             .authorize(outgoing)
@@ -328,7 +332,10 @@ async fn send(
     prepared.ask_at_once(&mut headers);
     *message.headers_mut() = headers;
     *message.body_mut() = Some(prepared.body.clone().into());
-    execute(pool, message, site).await
+    match prepared.follow_up() {
+        None => Ok((execute(pool, message, site).await?, None)),
+        Some(follow_up) => follow::to_the_end(pool, call, prepared, follow_up, message).await,
+    }
 }
 
 /// Sends a message, and makes an error of an answer that says that it failed.
@@ -341,6 +348,13 @@ async fn execute(
         .execute(message)
         .await
         .map_err(|cause| unreachable(cause, site))?;
+    checked_status(response, site).await
+}
+
+async fn checked_status(
+    response: reqwest::Response,
+    site: &FailureSite,
+) -> Result<reqwest::Response, Failed> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);

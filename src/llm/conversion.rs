@@ -28,6 +28,7 @@ pub mod parameters;
 pub mod reasoning;
 pub mod replicate;
 pub mod responses;
+mod stand_in;
 
 /// What the conversion of an answer has to know of its request.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +122,9 @@ pub struct FollowUp {
     /// What is asked next after an answer with this body, for a stream or for a whole answer. None
     /// where it is the real one.
     pub next: fn(body: &[u8], streams: bool) -> Option<Next>,
+    /// Where the work of an answer with this body is ended, by a `POST`, when nobody waits for it any
+    /// more. None where it is over.
+    pub cancel: fn(body: &[u8]) -> Option<String>,
 }
 
 /// What is asked after an answer that is not the real one.

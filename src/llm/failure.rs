@@ -220,7 +220,7 @@ mod tests {
     use crate::llm::provider::Settings;
 
     fn site() -> FailureSite {
-        let model = ModelId::resolve("openai/gpt-4o", None, false).unwrap();
+        let model = ModelId::resolve("openai/gpt-4o", None, None).unwrap();
         let settings = Settings {
             api_key: Some("sk-secret-1".to_owned()),
             api_base: Some("https://host.example/path-key/v1".to_owned()),

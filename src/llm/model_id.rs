@@ -16,22 +16,13 @@ pub struct ModelId {
 }
 
 impl ModelId {
-    /// Resolves `given`, without knowing which `api_base` there is.
-    pub fn resolve(
-        given: &str,
-        custom_llm_provider: Option<&str>,
-        has_api_base: bool,
-    ) -> Result<Self, Error> {
-        Self::at(given, custom_llm_provider, has_api_base.then_some(""))
-    }
-
     /// Resolves `given`.
     ///
     /// In this order: `custom_llm_provider`; a `provider/` prefix; the provider whose own endpoint
     /// `api_base` is; the bare names that a provider claims (`gpt-…`, `claude-…`); and, with an
     /// `api_base` of anybody else, any name without a slash, which is then a model of an
     /// OpenAI-compatible endpoint.
-    pub fn at(
+    pub fn resolve(
         given: &str,
         custom_llm_provider: Option<&str>,
         api_base: Option<&str>,
@@ -145,7 +136,7 @@ mod tests {
     use super::*;
 
     fn resolved(given: &str) -> (String, String) {
-        let id = ModelId::resolve(given, None, false).unwrap();
+        let id = ModelId::resolve(given, None, None).unwrap();
         (id.provider.name.to_owned(), id.name)
     }
 
@@ -177,19 +168,19 @@ mod tests {
 
     #[test]
     fn custom_llm_provider_wins_over_the_name() {
-        let id = ModelId::resolve("meta-llama/Llama-3", Some("openai"), false).unwrap();
+        let id = ModelId::resolve("meta-llama/Llama-3", Some("openai"), None).unwrap();
         assert_eq!(
             (id.provider.name, id.name.as_str()),
             ("openai", "meta-llama/Llama-3")
         );
-        let id = ModelId::resolve("openai/gpt-4o", Some("openai"), false).unwrap();
+        let id = ModelId::resolve("openai/gpt-4o", Some("openai"), None).unwrap();
         assert_eq!(id.name, "gpt-4o");
     }
 
     #[test]
     fn an_unknown_provider_names_what_was_found_and_what_is_accepted() {
         for (given, custom) in [("opnai/x", None), ("gpt-4o", Some("opnai"))] {
-            let error = ModelId::resolve(given, custom, true).unwrap_err();
+            let error = ModelId::resolve(given, custom, Some("")).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BadRequest);
             let message = error.message();
             assert!(message.contains("unknown provider \"opnai\""), "{error}");
@@ -197,7 +188,7 @@ mod tests {
             assert!(message.contains("`toolbridge providers`"), "{error}");
             assert!(message.len() < 400, "{error}");
         }
-        let error = ModelId::resolve("quuxquux/x", None, false).unwrap_err();
+        let error = ModelId::resolve("quuxquux/x", None, None).unwrap_err();
         assert!(!error.message().contains("did you mean"), "{error}");
         assert!(
             error.message().contains("`toolbridge providers`"),
@@ -207,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_bare_name_that_is_misspelt_gets_a_hint() {
-        let error = ModelId::resolve("cluade-sonnet-4", None, false).unwrap_err();
+        let error = ModelId::resolve("cluade-sonnet-4", None, None).unwrap_err();
         assert!(
             error.message().contains("did you mean \"claude-"),
             "{error}"
@@ -226,19 +217,21 @@ mod tests {
             ("gpt-9", "https://api.example.com/v1", "openai", "gpt-9"),
             ("x", "https://api.example.com/v1", "custom_openai", "x"),
         ] {
-            let id = ModelId::at(given, None, Some(base)).unwrap();
+            let id = ModelId::resolve(given, None, Some(base)).unwrap();
             assert_eq!(
                 (id.provider.name, id.name.as_str()),
                 (provider, name),
                 "{given}"
             );
         }
-        assert!(ModelId::at("meta-llama/x", None, Some("https://api.example.com/v1")).is_err());
+        assert!(
+            ModelId::resolve("meta-llama/x", None, Some("https://api.example.com/v1")).is_err()
+        );
     }
 
     #[test]
     fn a_provider_that_is_not_supported_says_why() {
-        let error = ModelId::resolve("github_copilot/gpt-4o", None, false).unwrap_err();
+        let error = ModelId::resolve("github_copilot/gpt-4o", None, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadRequest);
         assert!(
             error.message().contains("github_copilot is not supported"),
@@ -250,23 +243,23 @@ mod tests {
 
     #[test]
     fn an_unknown_bare_name_is_openai_compatible_only_with_an_api_base() {
-        let id = ModelId::resolve("my-model", None, true).unwrap();
+        let id = ModelId::resolve("my-model", None, Some("")).unwrap();
         assert_eq!(
             (id.provider.name, id.name.as_str()),
             ("custom_openai", "my-model")
         );
-        let error = ModelId::resolve("my-model", None, false).unwrap_err();
+        let error = ModelId::resolve("my-model", None, None).unwrap_err();
         assert!(error.message().contains("api_base"), "{error}");
         // Names that merely begin like one of OpenAI's.
         for other in ["o1x", "octopus", "o"] {
-            assert!(ModelId::resolve(other, None, false).is_err(), "{other}");
+            assert!(ModelId::resolve(other, None, None).is_err(), "{other}");
         }
     }
 
     #[test]
     fn an_empty_name_is_refused() {
         for given in ["", "openai/"] {
-            let error = ModelId::resolve(given, None, true).unwrap_err();
+            let error = ModelId::resolve(given, None, Some("")).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BadRequest);
             assert!(error.message().contains("empty"), "{error}");
         }

@@ -9,6 +9,7 @@
 //! | `authorize` | credentials that have to be made or signed for each request |
 //! | `names` | which provider a name or a URL means, and which was probably meant |
 //! | `reference` | PROVIDERS.md |
+//! | `support` | what of a request each provider carries |
 //! | `error_body` | what the body of an error says |
 //! | `aws` | regions, credentials and signatures of AWS |
 //! | `openai`, `anthropic`, … | one kind of endpoint each |
@@ -37,12 +38,12 @@ pub mod replicate;
 pub mod sagemaker;
 pub mod service;
 pub mod snowflake;
+pub mod support;
 mod table;
 pub mod vertex;
 pub mod watsonx;
 
 pub use endpoint::{Endpoint, Settings};
-pub use service::OPTIONS;
 pub use table::{Parameters, Provider};
 
 /// The row that serves OpenAI-compatible endpoints which are not named.

@@ -175,7 +175,7 @@ fn model_provider(
     custom_llm_provider: Option<&str>,
     api_base: Option<&str>,
 ) -> PyResult<(&'static str, String)> {
-    ModelId::at(model, custom_llm_provider, api_base)
+    ModelId::resolve(model, custom_llm_provider, api_base)
         .map(|id| (id.provider.name, id.name))
         .map_err(|error| to_py(py, &error))
 }

@@ -30,7 +30,7 @@ fn resolve(
         options,
         ..Settings::default()
     };
-    let model = ModelId::resolve(model, None, false).unwrap();
+    let model = ModelId::resolve(model, None, None).unwrap();
     Target::resolve(&model, &settings, &|name| {
         let mut found = variables.iter().filter(|(key, _)| *key == name);
         found.next().map(|(_, value)| (*value).to_owned())
@@ -196,7 +196,7 @@ fn with_client(origin: &str, secret: &str) -> ChatRequest {
     ChatRequest {
         policy: Policy::default(),
         endpoint: resolve("azure/mine", origin, given, &variables).unwrap(),
-        model: ModelId::resolve("azure/mine", None, false).unwrap(),
+        model: ModelId::resolve("azure/mine", None, None).unwrap(),
         body: r#"{"model":"mine","messages":[]}"#.into(),
         limits: Limits::default(),
         max_retries: 0,
@@ -305,7 +305,7 @@ async fn a_plain_request_goes_out_byte_for_byte_and_one_of_a_reasoning_model_doe
         let mut request = with_client(&endpoint.origin, "x");
         let given = json!({"api_key": "azure-key"});
         request.endpoint = resolve(model, &endpoint.origin, given, &[]).unwrap();
-        request.model = ModelId::resolve(model, None, false).unwrap();
+        request.model = ModelId::resolve(model, None, None).unwrap();
         request.body = body.into();
         ChatClient::default().complete(&request).await.unwrap();
         let sent = endpoint.requests().pop().unwrap();

@@ -29,7 +29,7 @@ fn settings(base: &str, key: &str, options: &Value) -> Settings {
 }
 
 fn resolve(model: &str, settings: &Settings, variables: &[(&str, &str)]) -> Result<Target, Error> {
-    let model = ModelId::resolve(model, None, false).unwrap();
+    let model = ModelId::resolve(model, None, None).unwrap();
     Target::resolve(&model, settings, &|name| {
         let mut found = variables.iter().filter(|(key, _)| *key == name);
         found.next().map(|(_, value)| (*value).to_owned())
@@ -40,7 +40,7 @@ fn request(model: &str, endpoint: Target, body: &Value) -> ChatRequest {
     ChatRequest {
         policy: Policy::default(),
         endpoint,
-        model: ModelId::resolve(model, None, false).unwrap(),
+        model: ModelId::resolve(model, None, None).unwrap(),
         body: body.to_string().into(),
         limits: Limits::default(),
         max_retries: 0,
@@ -236,7 +236,7 @@ fn watsonx_needs_a_place_and_a_project_and_knows_deployments() {
 
 #[test]
 fn the_router_of_hugging_face_has_the_provider_behind_the_model() {
-    let name = |model| ModelId::resolve(model, None, false).unwrap().name;
+    let name = |model| ModelId::resolve(model, None, None).unwrap().name;
     assert_eq!(
         name("huggingface/together/deepseek-ai/R1"),
         "deepseek-ai/R1:together"

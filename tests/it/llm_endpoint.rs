@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Send(Vec<u8>),
     /// Goes on when the test says so.
     Wait(Arc<Notify>),
+    /// Says that it is here.
+    Say(Arc<Notify>),
     /// Waits until the client has gone, and says so.
     UntilGone(Arc<Notify>),
     Close,
@@ -83,7 +85,7 @@ pub(crate) const KEY: &str = "sk-a-secret-key";
 
 /// A request to `origin` without retries.
 pub(crate) fn request(origin: &str) -> ChatRequest {
-    let model = ModelId::resolve("openai/gpt-4o", None, true).unwrap();
+    let model = ModelId::resolve("openai/gpt-4o", None, Some("")).unwrap();
     let settings = Settings {
         api_key: Some(KEY.to_owned()),
         api_base: Some(format!("{origin}/v1")),
@@ -114,6 +116,7 @@ async fn serve(mut socket: TcpStream, seen: Arc<Seen>, replies: Arc<Mutex<VecDeq
                     }
                 }
                 Step::Wait(gate) => gate.notified().await,
+                Step::Say(here) => here.notify_one(),
                 Step::UntilGone(gone) => {
                     let mut rest = Vec::new();
                     socket.read_to_end(&mut rest).await.ok();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use toolbridge::llm::client::Reach;
-use toolbridge::llm::client::fetch::{Fetcher, MAX_BYTES, MAX_FETCHES};
+use toolbridge::llm::client::fetch::{Connecting, Fetcher, MAX_BYTES, MAX_FETCHES};
 use toolbridge::llm::conversion::{Conversion, Notes, Translator, Unreadable};
 use toolbridge::llm::types::chat::ChatRequest;
 use toolbridge::llm::types::completion::Completion;
@@ -55,7 +55,9 @@ fn request(parts: &[Value]) -> ChatRequest {
 
 async fn filled(fetcher: &Fetcher, parts: &[Value]) -> Result<Vec<Source>, Unusable> {
     let mut request = request(parts);
-    fetcher.fill(&mut request, &BytesAlone, None).await?;
+    fetcher
+        .fill(&mut request, &BytesAlone, Connecting::default(), None)
+        .await?;
     let parts = std::mem::take(&mut request.messages[1].content).into_iter();
     let sources = parts.map(|part| match part.kind {
         PartKind::Image { source, .. } | PartKind::File { source, .. } => source,
@@ -232,7 +234,7 @@ async fn fetching_ends_with_the_time_of_the_call() {
     let mut request = request(&[picture(&endpoint.origin)]);
     let limit = Some(Duration::from_millis(50));
     let fault = loopback()
-        .fill(&mut request, &BytesAlone, limit)
+        .fill(&mut request, &BytesAlone, Connecting::default(), limit)
         .await
         .unwrap_err();
     assert_eq!(fault.place, "messages[1].content[0]");

@@ -40,7 +40,7 @@ fn resolve(
         _ => "some-model",
     };
     let given = format!("{}/{name}", provider.name);
-    let model = ModelId::at(&given, None, settings.api_base.as_deref())?;
+    let model = ModelId::resolve(&given, None, settings.api_base.as_deref())?;
     assert_eq!(
         (model.provider.name, model.name.as_str()),
         (provider.name, name)
@@ -232,8 +232,8 @@ fn a_provider_that_is_not_supported_says_why_and_has_nothing_else() {
         count += 1;
         let given = format!("{}/some-model", provider.name);
         for error in [
-            ModelId::resolve(&given, None, true).unwrap_err(),
-            ModelId::resolve("some-model", Some(provider.name), false).unwrap_err(),
+            ModelId::resolve(&given, None, Some("")).unwrap_err(),
+            ModelId::resolve("some-model", Some(provider.name), None).unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::BadRequest);
             assert!(error.message().contains(reason), "{error}");
@@ -259,7 +259,7 @@ fn bare_names_go_where_litellm_sends_them() {
         ("gemini-2.5-pro", "vertex_ai"),
         ("command-r-plus", "cohere_chat"),
     ] {
-        let id = ModelId::resolve(model, None, false).unwrap();
+        let id = ModelId::resolve(model, None, None).unwrap();
         assert_eq!((id.provider.name, id.name.as_str()), (provider, model));
     }
     // LiteLLM knows no provider for them either.
@@ -270,7 +270,7 @@ fn bare_names_go_where_litellm_sends_them() {
         "sonar",
         "llama3",
     ] {
-        assert!(ModelId::resolve(model, None, false).is_err(), "{model}");
+        assert!(ModelId::resolve(model, None, None).is_err(), "{model}");
     }
 }
 

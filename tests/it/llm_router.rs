@@ -25,7 +25,7 @@ fn deployment(group: &str, id: &str, script: impl Into<Value>) -> Deployment {
         api_base: Some("http://127.0.0.1:9/v1".to_owned()),
         ..Settings::default()
     };
-    let model = ModelId::resolve("custom_openai/m", None, true).unwrap();
+    let model = ModelId::resolve("custom_openai/m", None, Some("")).unwrap();
     let endpoint = Endpoint::resolve(&model, &settings, &|_| None).unwrap();
     let mut deployment = Deployment::new(group, model, endpoint);
     deployment.id = id.to_owned();

@@ -122,8 +122,10 @@ class Endpoint:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         text = reader.read(int(headers.get("content-length", 0)))
+        is_form = headers.get("content-type") == "application/x-www-form-urlencoded"
+        body = text.decode() if is_form else json.loads(text)
         with self._lock:
-            self.requests.append(Received(method, path, headers, json.loads(text)))
+            self.requests.append(Received(method, path, headers, body))
             reply = self._replies.pop(0)
         self.begun.set()
         for step in reply:
@@ -151,12 +153,12 @@ def serve(*replies: list[Any]) -> Iterator[Endpoint]:
         endpoint.close()
 
 
-def run_script(script: str) -> subprocess.CompletedProcess[str]:
-    """Runs Python code in a process of its own, with the modules of the tests."""
+def run_script(script: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    """Runs Python code in a process of its own, with the modules of the tests, for so many seconds."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     command = [sys.executable, "-c", script]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False
+        command, capture_output=True, text=True, timeout=patience, env=environment, check=False
     )
 
 

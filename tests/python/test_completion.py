@@ -34,6 +34,14 @@ async def test_an_answer_is_a_response_over_what_the_provider_sent():
     assert facts["additional_headers"]["x-ratelimit-remaining-requests"] == "7"
 
 
+def test_options_of_other_providers_are_parameters_here_and_their_secrets_go_nowhere():
+    others = {"project_id": "p", "model_id": "m", "client_id": "c", "account_id": "a"}
+    secrets = {"aws_secret_access_key": "s", "client_secret": "s", "vertex_credentials": "s"}
+    with serve(answer()) as endpoint:
+        toolbridge.completion("gpt-4o", QUESTION, **others, **secrets, **endpoint.settings)
+    assert endpoint.body == {"model": "gpt-4o", "messages": QUESTION, **others}
+
+
 def test_completion_is_the_same_without_a_loop():
     with serve(answer()) as endpoint:
         response = toolbridge.completion("gpt-4o", QUESTION, **endpoint.settings)

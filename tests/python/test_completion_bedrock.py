@@ -297,6 +297,32 @@ def test_credentials_and_region_come_from_the_profile(monkeypatch, tmp_path):
         without_keys(endpoint, aws_profile_name="nobody", aws_region_name="eu-north-1")
 
 
+@pytest.mark.parametrize(
+    ("lines", "command"),
+    [
+        ("sso_session = work\nsso_account_id = 1\nsso_role_name = r\n", "aws sso login"),
+        ("login_session = arn:aws:iam::123456789012:user/me\n", "aws login"),
+    ],
+)
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_profile_of_a_login_says_what_to_do_instead(
+    monkeypatch, tmp_path, lines, command, is_named
+):
+    session = (
+        "[sso-session work]\nsso_region = us-east-1\nsso_start_url = https://a.awsapps.com/start\n"
+    )
+    (tmp_path / "config").write_text(f"{session}[profile dev]\nregion = us-east-1\n{lines}")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    arguments = {"aws_profile_name": "dev"} if is_named else {}
+    if not is_named:
+        monkeypatch.setenv("AWS_PROFILE", "dev")
+    with serve() as endpoint, pytest.raises(toolbridge.AuthenticationError) as caught:
+        without_keys(endpoint, **arguments)
+    assert f"`{command}`" in str(caught.value)
+    assert "aws configure export-credentials" in str(caught.value)
+    assert endpoint.requests == []
+
+
 def test_credentials_come_from_the_container(monkeypatch):
     end = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     given = {

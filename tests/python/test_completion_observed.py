@@ -6,7 +6,9 @@ import asyncio
 import logging
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -41,6 +43,24 @@ def spans(monkeypatch):
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     yield exporter.get_finished_spans
+    provider.shutdown()
+
+
+@pytest.fixture
+def points(monkeypatch):
+    """The points of a metric, by its name."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(metrics._internal, "_METER_PROVIDER", provider)
+
+    def read(name):
+        (resource,) = reader.get_metrics_data().resource_metrics
+        (scope,) = resource.scope_metrics
+        assert scope.scope.name == "toolbridge"
+        (metric,) = [metric for metric in scope.metrics if metric.name == name]
+        return metric.unit, list(metric.data.data_points)
+
+    yield read
     provider.shutdown()
 
 
@@ -260,6 +280,31 @@ def test_a_router_has_spans_too(spans):
     (span,) = spans()
     assert span.name == "chat m"
     assert span.attributes["gen_ai.provider.name"] == "openai"
+
+
+def test_calls_are_metrics_of_their_time_and_their_tokens(points):
+    with serve(answer(), streamed(), BUSY) as endpoint:
+        ask(endpoint)
+        list(ask(endpoint, stream=True))
+        with pytest.raises(toolbridge.RateLimitError):
+            ask(endpoint)
+    unit, found = points("gen_ai.client.operation.duration")
+    assert unit == "s"
+    assert found[0].explicit_bounds[:3] == (0.01, 0.02, 0.04)
+    counts = {point.attributes.get("error.type"): point.count for point in found}
+    assert counts == {None: 2, "RateLimitError": 1}
+    assert all(0 < point.sum < 60 for point in found)
+    unit, found = points("gen_ai.client.token.usage")
+    assert unit == "{token}"
+    sums = {point.attributes["gen_ai.token.type"]: point.sum for point in found}
+    assert sums == {"input": 18, "output": 2}
+    common = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "a",
+    }
+    assert common.items() <= dict(found[0].attributes).items()
+    assert not [value for value in found[0].attributes.values() if SECRET in str(value)]
 
 
 def test_nothing_is_imported_to_find_out_that_nobody_watches():

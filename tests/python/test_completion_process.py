@@ -50,8 +50,8 @@ class EncryptedEndpoint(Endpoint):
 
 
 @contextmanager
-def serve_encrypted(certificates):
-    endpoint = EncryptedEndpoint([answer()], certificates)
+def serve_encrypted(certificates, *replies):
+    endpoint = EncryptedEndpoint(replies or [answer()], certificates)
     try:
         yield endpoint
     finally:
@@ -76,6 +76,29 @@ def test_certificates_can_be_named_or_left_unchecked(certificates, verify):
             "gpt-4o", QUESTION, ssl_verify=ssl_verify, **endpoint.settings
         )
     assert response.choices[0].message.content == "Paris"
+
+
+@pytest.mark.parametrize("verify", ["no", "bundle", "system"])
+def test_tokens_are_asked_for_by_the_same_certificates(certificates, verify):
+    ssl_verify = {"no": False, "bundle": certificates / "authority.pem", "system": True}[verify]
+    token = answer({"access_token": "a-token", "expires_in": 3600})
+    with serve_encrypted(certificates, token, answer()) as endpoint:
+        arguments = {
+            "api_base": endpoint.api_base,
+            "client_id": verify,
+            "client_secret": "a-secret-of-mine",
+            "ssl_verify": ssl_verify,
+            "max_retries": 0,
+        }
+        if verify == "system":
+            with pytest.raises(toolbridge.APIConnectionError, match="no token could be asked for"):
+                toolbridge.completion("databricks/m", QUESTION, **arguments)
+            return
+        response = toolbridge.completion("databricks/m", QUESTION, **arguments)
+    assert response.choices[0].message.content == "Paris"
+    first, second = endpoint.requests
+    assert first.path == "/oidc/v1/token"
+    assert second.headers["authorization"] == "Bearer a-token"
 
 
 def test_a_file_without_certificates_is_named(certificates):

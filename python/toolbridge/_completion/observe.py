@@ -1,6 +1,6 @@
-"""Tells of a call: one log record, one span, and the callbacks of the process.
+"""Tells of a call: one log record, one span, two metrics, and the callbacks of the process.
 
-Loaded when somebody wants to know. Neither the record nor the span has content, headers or keys;
+Loaded when somebody wants to know. Neither the record nor the span nor a metric has content, headers or keys;
 callbacks get the messages and the answer, because that is what they are for. Nothing here imports
 ``opentelemetry``, and what goes wrong here does not concern the call.
 """
@@ -114,6 +114,8 @@ class Watch:
             self._log(error, seconds)
             if self.span is not None:
                 self._end_span(error)
+            if "opentelemetry.metrics" in sys.modules:
+                self._measure(error, seconds)
             if any(self.callbacks):
                 self._call_back(error, response, seconds)
         except Exception:  # noqa: BLE001 - whoever watches does not break what is watched
@@ -201,6 +203,19 @@ class Watch:
             if value is not None:
                 span.set_attribute(name, value)
         span.end()
+
+    def _measure(self, error: BaseException | None, seconds: float) -> None:
+        from toolbridge._completion.metrics import record
+
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": _CONVENTION.get(self.provider, self.provider),
+            "gen_ai.request.model": self.name,
+            "gen_ai.response.model": self.answered_by,
+            **_address(self.facts.get("api_base")),
+        }
+        kind = None if error is None else type(error).__name__
+        record(attributes, self.usage, seconds, kind)
 
     def _kwargs(self) -> dict[str, Any]:
         """What LiteLLM's callbacks get as ``kwargs``, as far as it means something here."""

@@ -264,7 +264,7 @@ class Request:
 
 
 def is_watched() -> bool:
-    """Whether a log, a span or a callback is wanted; imports nothing to find out."""
+    """Whether a log, a span, a metric or a callback is wanted; imports nothing to find out."""
     global _logger  # noqa: PLW0603 - found once
     if _logger is None:
         logging = _modules.get("logging")
@@ -276,7 +276,10 @@ def is_watched() -> bool:
         if _package[name]:
             return True
     trace = _modules.get("opentelemetry.trace")
-    return trace is not None and type(trace.get_tracer_provider()).__name__ != "ProxyTracerProvider"
+    if trace and type(trace.get_tracer_provider()).__name__ != "ProxyTracerProvider":
+        return True
+    metrics = _modules.get("opentelemetry.metrics")
+    return bool(metrics and type(metrics.get_meter_provider()).__name__ != "_ProxyMeterProvider")
 
 
 def prepare(given: dict[str, Any], *, has_defaults: bool = True) -> Request:

@@ -8,7 +8,7 @@ use crate::document::fields::{Fields, Lookup, Spelling};
 use crate::document::{Data, Node, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::llm::model_id::ModelId;
-use crate::llm::provider::{Endpoint, OPTIONS, Settings};
+use crate::llm::provider::{Endpoint, Settings};
 use crate::llm::router::Deployment;
 
 /// What stands in for the key of a deployment that asks nobody.
@@ -107,11 +107,6 @@ fn provider(given: &str, params: &mut Fields<'_>) -> Result<(ModelId, Endpoint)>
             .collect(),
         options: Map::new(),
     };
-    for name in OPTIONS {
-        if let Some(value) = params.value(&[name])? {
-            settings.options.insert((*name).to_owned(), value);
-        }
-    }
     if params.find(&["mock_response"]).is_some() {
         settings.api_key.get_or_insert_with(|| NO_KEY.to_owned());
         settings.api_base.get_or_insert_with(|| NOWHERE.to_owned());
@@ -123,7 +118,9 @@ fn provider(given: &str, params: &mut Fields<'_>) -> Result<(ModelId, Endpoint)>
             .with_context(failure.context().clone())
     };
     let api_base = settings.api_base.as_deref();
-    let model = ModelId::at(given, named.as_deref(), api_base).map_err(at)?;
+    let model = ModelId::resolve(given, named.as_deref(), api_base).map_err(at)?;
+    let kind = model.provider.kind;
+    settings.options = kind.take_options(|name| params.value(&[name]))?;
     let endpoint = Endpoint::resolve(&model, &settings, params.variables()).map_err(at)?;
     Ok((model, endpoint))
 }

@@ -20,6 +20,7 @@ use super::media;
 use super::reach::{NotAllowed, Reach};
 use super::{content_type, root_cause};
 use crate::llm::conversion::Conversion;
+use crate::llm::trust::Trust;
 use crate::llm::types::chat::ChatRequest;
 use crate::llm::types::content::{Part, PartKind, Source};
 use crate::llm::types::fields::Unusable;
@@ -31,16 +32,37 @@ pub const MAX_FETCHES: usize = 16;
 /// How long all of them may take together, where the call may take longer.
 const MAX_TIME: Duration = Duration::from_mins(1);
 const MAX_REDIRECTS: usize = 5;
+/// Clients beyond this number are closed, the oldest first.
+const MAX_CLIENTS: usize = 8;
 
 /// What to do instead, at the end of every error.
 const INSTEAD: &str = "give it as a data: URL (data:<media type>;base64,…) instead";
+
+/// How connections are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connecting {
+    /// Whom the caller trusts.
+    pub trust: Trust,
+    /// How long a connection may take to be made.
+    pub limit: Duration,
+}
+
+impl Default for Connecting {
+    fn default() -> Self {
+        Self {
+            trust: Trust::default(),
+            limit: super::DEFAULT_CONNECT_TIMEOUT,
+        }
+    }
+}
 
 /// Fetches what requests name.
 #[derive(Debug, Default)]
 pub struct Fetcher {
     reach: Reach,
-    /// Made at the first fetch: most processes fetch nothing.
-    client: Mutex<Option<reqwest::Client>>,
+    /// Made at the first fetch, by whom they trust and how long they take to connect: most processes
+    /// fetch nothing.
+    clients: Mutex<Vec<(Connecting, reqwest::Client)>>,
 }
 
 impl Fetcher {
@@ -48,7 +70,7 @@ impl Fetcher {
     pub fn new(reach: Reach) -> Self {
         Self {
             reach,
-            client: Mutex::default(),
+            clients: Mutex::default(),
         }
     }
 
@@ -57,6 +79,7 @@ impl Fetcher {
         &self,
         request: &mut ChatRequest,
         conversion: &dyn Conversion,
+        connecting: Connecting,
         limit: Option<Duration>,
     ) -> Result<(), Unusable> {
         let parts = request
@@ -80,7 +103,7 @@ impl Fetcher {
         }
         let place = first.place.clone();
         let client = self
-            .client()
+            .client(connecting)
             .map_err(|cause| Unusable::new(&place, format!("cannot be fetched ({cause})")))?;
         let limit = limit.map_or(MAX_TIME, |limit| limit.min(MAX_TIME));
         let all = try_join_all(parts.into_iter().map(|part| self.fetch(&client, part)));
@@ -177,19 +200,26 @@ impl Fetcher {
         Ok((headers, bytes))
     }
 
-    fn client(&self) -> Result<reqwest::Client, String> {
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = client.as_ref() {
+    fn client(&self, connecting: Connecting) -> Result<reqwest::Client, String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == connecting) {
             return Ok(client.clone());
         }
-        let made = self.build().map_err(|cause| {
+        let builder = connecting.trust.for_others(self.builder());
+        let builder = builder.map_err(|cause| cause.to_string())?;
+        let builder = builder.connect_timeout(connecting.limit);
+        let made = builder.build().map_err(|cause| {
             let cause = root_cause(&cause);
             format!("the HTTP client cannot be set up: {cause}")
         })?;
-        Ok(client.insert(made).clone())
+        if clients.len() == MAX_CLIENTS {
+            clients.remove(0);
+        }
+        clients.push((connecting, made.clone()));
+        Ok(made)
     }
 
-    fn build(&self) -> Result<reqwest::Client, reqwest::Error> {
+    fn builder(&self) -> reqwest::ClientBuilder {
         let reach = self.reach.clone();
         reqwest::Client::builder()
             .dns_resolver(Arc::new(CheckedNames(self.reach.clone())))
@@ -197,7 +227,6 @@ impl Fetcher {
             .no_proxy()
             .referer(false)
             .user_agent(concat!("toolbridge/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(super::DEFAULT_CONNECT_TIMEOUT)
             .redirect(redirect::Policy::custom(move |attempt| {
                 if attempt.previous().len() > MAX_REDIRECTS {
                     return attempt.error(Failure::Redirects);
@@ -207,7 +236,6 @@ impl Fetcher {
                     Err(refused) => attempt.error(refused),
                 }
             }))
-            .build()
     }
 }
 

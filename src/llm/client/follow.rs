@@ -7,8 +7,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use url::Url;
 
+use super::begun::Begun;
 use super::prepare::Prepared;
-use super::{Call, Failed, MAX_ANSWER_BYTES, Unread, execute, read_body, root_cause};
+use super::{
+    Call, Failed, MAX_ANSWER_BYTES, Unread, checked_status, execute, read_body, root_cause,
+    unreachable,
+};
 use crate::error::{Error, ErrorKind};
 use crate::llm::conversion::{FollowUp, Next};
 
@@ -20,34 +24,47 @@ const MAX_QUESTIONS: u32 = 1200;
 /// How many questions in a row may fail on their way.
 const MAX_FAILURES: u32 = 3;
 
-/// Follows `response` to the real answer. What fails here is never repeated from the start: the work
-/// was begun, and would be done and paid for twice.
+/// Sends the message that begins the work, and follows its answer to the real one, with the work where
+/// that goes on beside its answer. What fails after the begin is never repeated from the start: the
+/// work would be done and paid for twice. When this is dropped, the work is ended.
 pub(super) async fn to_the_end(
     pool: &reqwest::Client,
     call: &Call<'_>,
     prepared: &Prepared<'_>,
-    response: reqwest::Response,
-) -> Result<reqwest::Response, Failed> {
-    let Some(follow_up) = prepared.follow_up() else {
-        return Ok(response);
+    follow_up: FollowUp,
+    message: reqwest::Request,
+) -> Result<(reqwest::Response, Option<Begun>), Failed> {
+    let mut work = Begun::new(pool, message, follow_up.cancel);
+    let Some(answer) = work.answer().await else {
+        let message = "the request was given up, because its runtime ends";
+        return Err(call.site.error(ErrorKind::Connection, message).into());
     };
-    let followed = follow(pool, call, prepared, follow_up, response).await;
-    followed.map_err(|failed| failed.error.into())
+    let response = answer.map_err(|cause| unreachable(cause, call.site))?;
+    let response = checked_status(response, call.site).await?;
+    let followed = follow(pool, call, prepared, follow_up, response, &mut work).await;
+    let (response, goes_on) = followed.map_err(|failed| failed.error)?;
+    Ok((response, goes_on.then_some(work)))
 }
 
+/// The real answer, and whether the work goes on beside it.
 async fn follow(
     pool: &reqwest::Client,
     call: &Call<'_>,
     prepared: &Prepared<'_>,
     follow_up: FollowUp,
     mut response: reqwest::Response,
-) -> Result<reqwest::Response, Failed> {
+    work: &mut Begun,
+) -> Result<(reqwest::Response, bool), Failed> {
     let mut wait = FIRST_WAIT;
     for _ in 0..MAX_QUESTIONS {
         let (whole, body) = read(response, call).await?;
+        work.runs(&body);
         let url = match (follow_up.next)(&body, prepared.streams) {
-            None => return Ok(whole),
-            Some(Next::Stream(url)) => return get(pool, call, &url, true).await,
+            None => {
+                work.is_over();
+                return Ok((whole, false));
+            }
+            Some(Next::Stream(url)) => return Ok((get(pool, call, &url, true).await?, true)),
             Some(Next::Again(url)) => url,
         };
         let mut failures = 0;

@@ -1,6 +1,5 @@
 //! The connections to providers, by whom they trust.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use reqwest::redirect::Policy;
 
 use crate::error::{Error, ErrorKind};
 use crate::llm::failure::FailureSite;
+use crate::llm::trust::Trust;
 
 use super::{Call, root_cause};
 
@@ -15,18 +15,6 @@ use super::{Call, root_cause};
 /// timeouts per call must not collect connections.
 const MAX_POOLS: usize = 8;
 const MAX_REDIRECTS: usize = 5;
-
-/// Whom to trust.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Trust {
-    /// The certificates of the system.
-    #[default]
-    System,
-    /// The certificates of this PEM file, and no others.
-    Bundle(PathBuf),
-    /// Everybody.
-    Anybody,
-}
 
 /// The pools, one for each way to connect.
 #[derive(Debug, Default)]
@@ -81,31 +69,10 @@ fn build_pool(key: &PoolKey, site: &FailureSite) -> Result<reqwest::Client, Erro
             }
         }));
     let builder = match &key.trust {
-        None => builder.tls_certs_only([]),
-        Some(Trust::System) => builder,
-        Some(Trust::Anybody) => builder.tls_danger_accept_invalid_certs(true),
-        Some(Trust::Bundle(path)) => {
-            let shown = path.display();
-            let certificates = std::fs::read(path)
-                .map_err(|cause| {
-                    let message = format!("ssl_verify: the certificates in {shown} cannot be read");
-                    site.error(ErrorKind::Configuration, message)
-                        .with_source(cause)
-                })
-                .and_then(|text| {
-                    reqwest::Certificate::from_pem_bundle(&text).map_err(|cause| {
-                        let message = format!("ssl_verify: {shown} holds no PEM certificates");
-                        site.error(ErrorKind::Configuration, message)
-                            .with_source(cause)
-                    })
-                })?;
-            if certificates.is_empty() {
-                let message = format!("ssl_verify: {shown} holds no PEM certificates");
-                return Err(site.error(ErrorKind::Configuration, message));
-            }
-            builder.tls_certs_only(certificates)
-        }
+        None => Ok(builder.tls_certs_only([])),
+        Some(trust) => trust.for_endpoint(builder),
     };
+    let builder = builder.map_err(|error| site.placed(error))?;
     builder.build().map_err(|cause| {
         let message = format!("the HTTP client cannot be set up: {}", root_cause(&cause));
         site.error(ErrorKind::Configuration, message)

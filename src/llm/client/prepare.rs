@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Call;
-use super::fetch::Fetcher;
+use super::fetch::{Connecting, Fetcher};
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
@@ -76,7 +76,12 @@ impl<'a> Prepared<'a> {
         request.stream = streams;
         request.model.clone_from(&call.model.name);
         fetcher
-            .fill(&mut request, conversion, call.limits.answer)
+            .fill(
+                &mut request,
+                conversion,
+                connecting(call),
+                call.limits.answer,
+            )
             .await
             .map_err(|fault| placed(fault.into(), call))?;
         let mut notes = Notes::new(&request, now(), format!("chatcmpl-{:016x}", random_bits()));
@@ -135,6 +140,14 @@ impl<'a> Prepared<'a> {
             framing,
             translator,
         })
+    }
+}
+
+/// How what the request names by URL is connected to.
+fn connecting(call: &Call<'_>) -> Connecting {
+    Connecting {
+        trust: call.trust.clone(),
+        limit: call.limits.connect,
     }
 }
 

@@ -50,8 +50,10 @@ impl Conversion for Predictions {
 
     fn follow_up(&self) -> Option<FollowUp> {
         Some(FollowUp {
-            at_once: ("prefer", "wait"),
+            // Not as long as it can wait: until the answer comes, nobody can end the prediction.
+            at_once: ("prefer", "wait=5"),
             next,
+            cancel,
         })
     }
 }
@@ -194,6 +196,12 @@ fn next(body: &[u8], streams: bool) -> Option<Next> {
         return None;
     }
     url("get").map(Next::Again)
+}
+
+fn cancel(body: &[u8]) -> Option<String> {
+    let prediction: Prediction = serde_json::from_slice(body).ok()?;
+    let url = prediction.urls.get("cancel")?.as_str().map(str::to_owned);
+    url.filter(|_| !prediction.is_over())
 }
 
 fn answer(prediction: Prediction, notes: &Notes) -> Result<Completion, Unreadable> {

@@ -14,6 +14,7 @@ use http::HeaderMap;
 use url::Url;
 
 use crate::error::Error;
+use crate::llm::trust::Trust;
 
 /// The result of [`Authorizer::authorize`].
 pub type Authorized<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
@@ -27,6 +28,8 @@ pub struct Outgoing<'a> {
     pub headers: &'a mut HeaderMap,
     /// Its body.
     pub body: &'a [u8],
+    /// Whom the caller trusts, for whatever has to be asked for credentials.
+    pub trust: &'a Trust,
 }
 
 /// Makes the credentials of requests. Called before each one is sent, repetitions included.

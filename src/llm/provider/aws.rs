@@ -22,6 +22,20 @@ use crate::error::{Error, ErrorKind};
 use credentials::{Keys, Principal};
 use signature::Signer;
 
+/// What says whose credentials are meant, and where.
+pub(super) const OPTIONS: [&str; 10] = [
+    "aws_access_key_id",
+    "aws_external_id",
+    "aws_profile_name",
+    "aws_region_name",
+    "aws_role_name",
+    "aws_secret_access_key",
+    "aws_session_name",
+    "aws_session_token",
+    "aws_sts_endpoint",
+    "aws_web_identity_token",
+];
+
 /// Variables that say where, the first that is set wins.
 const REGION_VARIABLES: [&str; 3] = ["AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION"];
 

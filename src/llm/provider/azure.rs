@@ -18,6 +18,8 @@ use crate::llm::conversion::reasoning::SERIES;
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
 
+/// Beside those of its credentials.
+const OPTIONS: [&str; 1] = ["api_version"];
 /// The version where nobody names one: the last that has a date.
 const DEFAULT_VERSION: &str = "2025-04-01-preview";
 /// The name of the version in a URL.
@@ -28,6 +30,10 @@ const VERSION: &str = "api-version";
 pub struct Azure;
 
 impl Service for Azure {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&OPTIONS, &credentials::OPTIONS]
+    }
+
     fn wire(&self, model: &ModelId) -> Wire {
         if is_of_responses(&model.name) {
             Wire::Responses
@@ -112,6 +118,10 @@ impl Service for Azure {
 pub struct AzureAi;
 
 impl Service for AzureAi {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&OPTIONS, &credentials::OPTIONS]
+    }
+
     fn wire(&self, model: &ModelId) -> Wire {
         if is_claude(&model.name) {
             Wire::Anthropic

@@ -19,6 +19,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
+/// Beside those of every service of AWS.
+const OPTIONS: [&str; 2] = ["aws_bedrock_runtime_endpoint", "model_id"];
+
 /// Variables that say where it is, LiteLLM's and AWS's.
 const ENDPOINTS: [&str; 2] = [
     "AWS_BEDROCK_RUNTIME_ENDPOINT",
@@ -58,6 +61,10 @@ fn region(asked: &Asked<'_>) -> Result<String, Error> {
 }
 
 impl Service for Bedrock {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&aws::OPTIONS, &OPTIONS]
+    }
+
     fn wire(&self, _model: &ModelId) -> Wire {
         Wire::Converse
     }

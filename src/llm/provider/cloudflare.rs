@@ -16,6 +16,10 @@ const ACCOUNT_VARIABLE: &str = "CLOUDFLARE_ACCOUNT_ID";
 pub struct Cloudflare;
 
 impl Service for Cloudflare {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&["account_id"]]
+    }
+
     fn wire(&self, _model: &ModelId) -> Wire {
         Wire::Chat
     }

@@ -21,6 +21,10 @@ const SECRET: (&str, &str) = ("client_secret", "DATABRICKS_CLIENT_SECRET");
 pub struct Databricks;
 
 impl Service for Databricks {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&[CLIENT.0, SECRET.0]]
+    }
+
     fn wire(&self, _model: &ModelId) -> Wire {
         Wire::Chat
     }

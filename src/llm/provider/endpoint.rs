@@ -300,7 +300,7 @@ mod tests {
         settings: &Settings,
         environment: &[(&str, &str)],
     ) -> Result<Endpoint, Error> {
-        let model = ModelId::resolve(model, None, settings.api_base.is_some())?;
+        let model = ModelId::resolve(model, None, settings.api_base.as_deref())?;
         Endpoint::resolve(&model, settings, &|name| {
             environment
                 .iter()

@@ -30,6 +30,10 @@ pub const PROJECT: &str = "openai-project";
 pub struct OpenAi;
 
 impl Service for OpenAi {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&["api_version"]]
+    }
+
     fn wire(&self, model: &ModelId) -> Wire {
         if model.provider.name == NAME && is_of_responses(&model.name) {
             Wire::Responses

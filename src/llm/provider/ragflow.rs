@@ -57,7 +57,7 @@ mod tests {
     use crate::llm::provider::{Endpoint, Settings};
 
     fn resolved(model: &str, base: &str) -> Result<String, Error> {
-        let model = ModelId::resolve(model, None, true)?;
+        let model = ModelId::resolve(model, None, Some(""))?;
         let settings = Settings {
             api_key: Some("key-of-mine".to_owned()),
             api_base: Some(base.to_owned()),

@@ -2,20 +2,21 @@
 
 use std::fmt::Write;
 
+use super::support::{Support, features, support};
 use super::{Provider, all};
 use crate::llm::provider::service::Kind;
 
 /// What follows the introduction of PROVIDERS.md.
 pub fn reference() -> String {
-    let mut providers: Vec<&Provider> = all().iter().collect();
+    let mut providers: Vec<&'static Provider> = all().iter().collect();
     providers.sort_by_key(|provider| provider.name);
     let mut text = String::new();
     text.push_str("| provider | kind | key | base | does not take | notes |\n");
     text.push_str("|---|---|---|---|---|---|\n");
-    let (served, refused): (Vec<&Provider>, Vec<&Provider>) = providers
+    let (served, refused): (Vec<&'static Provider>, Vec<&'static Provider>) = providers
         .into_iter()
         .partition(|provider| provider.unsupported.is_none());
-    for provider in served {
+    for provider in &served {
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {} | {} | {} |",
@@ -27,12 +28,50 @@ pub fn reference() -> String {
             notes(provider),
         );
     }
+    support_table(&mut text, &served);
     text.push_str("\n### Known and not supported\n\n| provider | why |\n|---|---|\n");
     for provider in refused {
         let reason = provider.unsupported.unwrap_or_default();
         let _ = writeln!(text, "| `{}` | {} |", provider.name, reason);
     }
     text
+}
+
+/// What of a request each provider carries; one line for those that carry the same.
+fn support_table(text: &mut String, served: &[&'static Provider]) {
+    let features = features();
+    let mut lines: Vec<(Vec<&str>, Vec<Support>)> = Vec::new();
+    for provider in served {
+        let found: Vec<Support> = features
+            .iter()
+            .map(|(_, members)| support(provider, members))
+            .collect();
+        match lines.iter_mut().find(|(_, known)| *known == found) {
+            Some((names, _)) => names.push(provider.name),
+            None => lines.push((vec![provider.name], found)),
+        }
+    }
+    text.push_str("\n### What a request may ask for\n\n");
+    text.push_str(
+        "\"yes\" goes to the provider in its own words, which does not say that each of its models can do \
+         it; \"tool\" is done by a tool that the model has to call; \"–\" is refused before anything is sent \
+         (`drop_params` leaves it out where it is a parameter). For native providers it is what a model that \
+         can do as much as any gets.\n\n",
+    );
+    let names: Vec<&str> = features.iter().map(|(name, _)| *name).collect();
+    let _ = writeln!(text, "| provider | {} |", names.join(" | "));
+    let _ = writeln!(text, "|---{}|", "|---".repeat(names.len()));
+    for (providers, found) in lines {
+        let cells: Vec<&str> = found
+            .iter()
+            .map(|support| match support {
+                Support::Yes => "yes",
+                Support::ByTool => "tool",
+                Support::No => "–",
+            })
+            .collect();
+        let _ = writeln!(text, "| {} | {} |", codes(&providers), cells.join(" | "));
+    }
 }
 
 fn kind(provider: &Provider) -> &'static str {

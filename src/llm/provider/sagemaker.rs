@@ -15,6 +15,10 @@ use crate::llm::wire::Wire;
 pub struct SageMaker;
 
 impl Service for SageMaker {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&aws::OPTIONS]
+    }
+
     fn wire(&self, _model: &ModelId) -> Wire {
         Wire::ChatInFrames
     }

@@ -1,8 +1,9 @@
 //! What a kind of endpoint has of its own: its protocol, its URLs, its credentials. Owns [`Service`]
 //! and [`Kind`]; one file beside this one for each kind.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderName;
 use serde::Deserialize;
@@ -64,6 +65,39 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Takes the options out of the arguments of a call, or out of `litellm_params`, for
+    /// [`Settings::options`]. `take` gives an argument by its name and takes it away.
+    ///
+    /// Options that belong to another kind by their names are taken away too, and go nowhere: one set
+    /// of arguments may serve several providers, and none gets the keys of another.
+    pub fn take_options<E>(
+        self,
+        mut take: impl FnMut(&'static str) -> Result<Option<Value>, E>,
+    ) -> Result<Map<String, Value>, E> {
+        static UNMISTAKABLE: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+            let rows = super::all().iter();
+            let names = rows.flat_map(|provider| provider.kind.options());
+            let names = names.filter(|name| !AMBIGUOUS.contains(name));
+            names.collect::<BTreeSet<_>>().into_iter().collect()
+        });
+        let mut options = Map::new();
+        for name in self.options() {
+            if let Some(value) = take(name)? {
+                options.insert(name.to_owned(), value);
+            }
+        }
+        for name in UNMISTAKABLE.iter() {
+            if !options.contains_key(*name) {
+                take(name)?;
+            }
+        }
+        Ok(options)
+    }
+
+    fn options(self) -> impl Iterator<Item = &'static str> {
+        self.service().options().iter().copied().flatten().copied()
+    }
+
     /// What it has of its own.
     pub fn service(self) -> &'static dyn Service {
         match self {
@@ -89,41 +123,16 @@ impl Kind {
     }
 }
 
-/// What only some providers know, by LiteLLM's names: taken out of the arguments of a call, and out of
-/// `litellm_params`, for [`Settings::options`].
-pub const OPTIONS: &[&str] = &[
+/// Names of options that other providers have, or may have, as parameters: they are taken from a
+/// request to the kinds of endpoints whose options they are, and from no other. Every other option
+/// says by its name whose it is, and most are secrets.
+const AMBIGUOUS: [&str; 6] = [
     "account_id",
-    "api_version",
-    "aws_access_key_id",
-    "aws_bedrock_runtime_endpoint",
-    "aws_external_id",
-    "aws_profile_name",
-    "aws_region_name",
-    "aws_role_name",
-    "aws_secret_access_key",
-    "aws_session_name",
-    "aws_session_token",
-    "aws_sts_endpoint",
-    "aws_web_identity_token",
-    "azure_ad_token",
-    "azure_password",
-    "azure_scope",
-    "azure_username",
     "client_id",
-    "client_secret",
     "model_id",
     "project_id",
     "space_id",
     "tenant_id",
-    "vertex_ai_credentials",
-    "vertex_ai_location",
-    "vertex_ai_project",
-    "vertex_credentials",
-    "vertex_location",
-    "vertex_project",
-    "watsonx_project",
-    "watsonx_region_name",
-    "zen_api_key",
 ];
 
 /// How a request says who sends it.
@@ -141,6 +150,12 @@ pub enum Authentication {
 
 /// One kind of endpoint.
 pub trait Service: Debug + Sync {
+    /// What it knows beside the parameters of a request, in lists of LiteLLM's names: regions,
+    /// projects, versions, credentials.
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
+
     /// The protocol that a model speaks.
     fn wire(&self, model: &ModelId) -> Wire;
 
@@ -301,4 +316,45 @@ pub fn join(mut base: Url, path: &str) -> Url {
     let start = base.path().trim_end_matches('/').to_owned();
     base.set_path(&format!("{start}/{path}"));
     base
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(kind: Kind) -> (Vec<String>, Vec<String>) {
+        let names = [
+            "aws_secret_access_key",
+            "client_secret",
+            "model_id",
+            "project_id",
+            "vertex_credentials",
+        ];
+        let mut left: Vec<&str> = names.to_vec();
+        let options = kind.take_options(|name| {
+            let place = left.iter().position(|known| *known == name);
+            Ok::<_, Error>(place.map(|place| Value::from(left.remove(place))))
+        });
+        let left = left.into_iter().map(str::to_owned).collect();
+        (
+            options.unwrap().into_iter().map(|(name, _)| name).collect(),
+            left,
+        )
+    }
+
+    #[test]
+    fn options_are_taken_by_the_kind_that_has_them_and_secrets_go_to_no_other() {
+        let (options, left) = taken(Kind::Openai);
+        assert!(options.is_empty(), "{options:?}");
+        assert_eq!(left, ["model_id", "project_id"]);
+        let (options, left) = taken(Kind::Bedrock);
+        assert_eq!(options, ["aws_secret_access_key", "model_id"]);
+        assert_eq!(left, ["project_id"]);
+        let (options, left) = taken(Kind::Watsonx);
+        assert_eq!(options, ["project_id"]);
+        assert_eq!(left, ["model_id"]);
+        let (options, left) = taken(Kind::Databricks);
+        assert_eq!(options, ["client_secret"]);
+        assert_eq!(left, ["model_id", "project_id"]);
+    }
 }

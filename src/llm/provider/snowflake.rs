@@ -22,6 +22,10 @@ const PAT_VARIABLE: &str = "SNOWFLAKE_PAT";
 pub struct Snowflake;
 
 impl Service for Snowflake {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&["account_id"]]
+    }
+
     fn wire(&self, model: &ModelId) -> Wire {
         if is_claude(model) {
             Wire::Anthropic

@@ -197,6 +197,10 @@ fn parent(asked: &Asked<'_>, base: &Url) -> Result<String, Error> {
 }
 
 impl Service for Vertex {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&PROJECT_OPTIONS, &LOCATION_OPTIONS, &credentials::OPTIONS]
+    }
+
     fn wire(&self, model: &ModelId) -> Wire {
         match Publisher::of(&model.name) {
             Publisher::Google => Wire::Gemini,

@@ -13,6 +13,14 @@ use crate::error::{Error, ErrorKind};
 use crate::llm::model_id::ModelId;
 use crate::llm::wire::Wire;
 
+const OPTIONS: [&str; 6] = [
+    "api_version",
+    "project_id",
+    "space_id",
+    "watsonx_project",
+    "watsonx_region_name",
+    "zen_api_key",
+];
 /// The version of the API where nobody names one.
 const DEFAULT_VERSION: &str = "2025-02-11";
 /// Where keys are exchanged for tokens.
@@ -25,6 +33,10 @@ const DEPLOYMENT: &str = "deployment/";
 pub struct Watsonx;
 
 impl Service for Watsonx {
+    fn options(&self) -> &'static [&'static [&'static str]] {
+        &[&OPTIONS]
+    }
+
     fn wire(&self, _model: &ModelId) -> Wire {
         Wire::Chat
     }

@@ -285,7 +285,7 @@ mod tests {
             api_base: Some("http://127.0.0.1:9/v1".to_owned()),
             ..Settings::default()
         };
-        let model = ModelId::resolve("custom_openai/m", None, true).unwrap();
+        let model = ModelId::resolve("custom_openai/m", None, Some("")).unwrap();
         let endpoint = Endpoint::resolve(&model, &settings, &|_| None).unwrap();
         Deployment::new("m", model, endpoint)
     }

@@ -15,7 +15,7 @@ use crate::json::RawJson;
 use crate::llm::client::{ChatRequest, Limits, Trust};
 use crate::llm::conversion::parameters::Policy;
 use crate::llm::model_id::ModelId;
-use crate::llm::provider::{Endpoint, OPTIONS, Settings};
+use crate::llm::provider::{Endpoint, Settings};
 use crate::llm::retry::DEFAULT_MAX_RETRIES;
 use crate::python::convert::to_json;
 use crate::python::error::to_py;
@@ -55,17 +55,16 @@ pub(super) fn request(
             }
         }
     }
-    for name in OPTIONS {
-        if let Some(value) = body.get_item(name)? {
-            let option = to_json(&value)?
-                .to_value()
-                .map_err(|error| to_py(py, &error))?;
-            settings.options.insert((*name).to_owned(), option);
-            body.del_item(name)?;
-        }
-    }
-    let id = ModelId::at(&given, provider.as_deref(), settings.api_base.as_deref())
+    let id = ModelId::resolve(&given, provider.as_deref(), settings.api_base.as_deref())
         .map_err(|error| to_py(py, &error))?;
+    settings.options = id.provider.kind.take_options(|name| {
+        let Some(value) = body.get_item(name)? else {
+            return Ok(None);
+        };
+        body.del_item(name)?;
+        let option = to_json(&value)?.to_value();
+        option.map(Some).map_err(|error| to_py(py, &error))
+    })?;
     let endpoint = Endpoint::resolve(&id, &settings, &|name| std::env::var(name).ok())
         .map_err(|error| to_py(py, &error))?;
     let body = if body.contains(intern!(py, "model"))? {

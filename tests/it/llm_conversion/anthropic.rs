@@ -110,7 +110,7 @@ fn json_by_schema_is_the_models_own_or_comes_through_a_tool() {
     let newer = claude().sent(&request);
     assert_eq!(
         newer["output_config"]["format"],
-        json!({"type": "json_schema", "schema": {"type": "object"}})
+        json!({"type": "json_schema", "schema": {"type": "object", "additionalProperties": false}})
     );
     let play = Play::new("anthropic/claude-3-haiku-20240307");
     let (older, notes) = play.request(&request).unwrap();

@@ -295,7 +295,7 @@ fn the_url_has_the_version_once() {
 
 #[test]
 fn cloudflare_is_openais_protocol_at_the_path_of_the_account() {
-    let model = ModelId::resolve("cloudflare/@cf/meta/llama-3", None, false).unwrap();
+    let model = ModelId::resolve("cloudflare/@cf/meta/llama-3", None, None).unwrap();
     assert_eq!(model.name, "@cf/meta/llama-3");
     let resolve = |settings: &Settings, account: Option<&str>| {
         Endpoint::resolve(&model, settings, &|name| match name {

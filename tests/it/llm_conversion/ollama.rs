@@ -167,7 +167,7 @@ fn the_url_ends_with_the_path_of_the_chat_once_and_a_key_may_be_missing() {
     ] {
         assert_eq!(url(Some(base)), "http://h/api/chat", "{base}");
     }
-    let model = ModelId::resolve("ollama/m", None, false).unwrap();
+    let model = ModelId::resolve("ollama/m", None, None).unwrap();
     let variables = |name: &str| (name == "OLLAMA_API_BASE").then(|| "http://v".to_owned());
     let target = Target::resolve(&model, &Settings::default(), &variables).unwrap();
     assert_eq!(target.url.as_str(), "http://v/api/chat");
@@ -272,7 +272,7 @@ async fn a_call_fetches_its_picture_and_sends_the_bytes() {
         r#"{"message": {"role": "assistant", "content": "a cat"}, "done": true}"#,
     )])
     .await;
-    let model = ModelId::resolve("ollama/llava", None, true).unwrap();
+    let model = ModelId::resolve("ollama/llava", None, Some("")).unwrap();
     let settings = Settings {
         api_base: Some(ollama.origin.clone()),
         ..Settings::default()

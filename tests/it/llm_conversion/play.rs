@@ -32,7 +32,7 @@ impl Play {
         settings
             .api_key
             .get_or_insert_with(|| "sk-test-key".to_owned());
-        let model = ModelId::resolve(model, None, settings.api_base.is_some()).unwrap();
+        let model = ModelId::resolve(model, None, settings.api_base.as_deref()).unwrap();
         let endpoint = Endpoint::resolve(&model, &settings, &|_| None).unwrap();
         Self {
             model,

@@ -1,12 +1,16 @@
 //! Replicate's predictions: made, asked for until they are over, read as a stream.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use toolbridge::error::{Error, ErrorKind};
 use toolbridge::llm::client::{ChatClient, ChatRequest, Limits, Trust};
 use toolbridge::llm::conversion::parameters::Policy;
 use toolbridge::llm::model_id::ModelId;
 use toolbridge::llm::provider::{Endpoint as Target, Settings};
+use toolbridge::llm::wire::Wire;
 
 use super::play::{Play, text_of};
 use crate::llm_endpoint::{Endpoint, Reply, Step, answer, stream_head};
@@ -99,7 +103,7 @@ fn a_model_a_version_and_a_deployment_have_paths_of_their_own() {
     let sent = Play::new(&format!("replicate/{named}")).sent(&json!({"messages": [user("x")]}));
     assert_eq!(sent["version"], version);
     for wrong in ["llama", "a/b/c", "../x", "a/b?c"] {
-        let model = ModelId::resolve(&format!("replicate/{wrong}"), None, false).unwrap();
+        let model = ModelId::resolve(&format!("replicate/{wrong}"), None, None).unwrap();
         let settings = Settings {
             api_key: Some("r8_a-key".to_owned()),
             ..Settings::default()
@@ -110,7 +114,7 @@ fn a_model_a_version_and_a_deployment_have_paths_of_their_own() {
 }
 
 fn call(origin: &str) -> ChatRequest {
-    let model = ModelId::resolve("replicate/meta/llama", None, true).unwrap();
+    let model = ModelId::resolve("replicate/meta/llama", None, Some("")).unwrap();
     let settings = Settings {
         api_key: Some("r8_a-key".to_owned()),
         api_base: Some(format!("{origin}/v1")),
@@ -173,7 +177,7 @@ async fn a_prediction_that_is_over_at_once_is_asked_for_once() {
         "{}",
         sent[0]
     );
-    assert!(sent[0].contains("prefer: wait\r\n"), "{}", sent[0]);
+    assert!(sent[0].contains("prefer: wait=5\r\n"), "{}", sent[0]);
 }
 
 #[tokio::test]
@@ -280,6 +284,108 @@ async fn a_model_that_does_not_stream_says_so() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResponseValidation);
     assert!(error.message().contains("leave stream out"), "{error}");
+}
+
+/// A prediction that runs, and the steps of the next requests: one that is left alone, and the order to
+/// end the prediction.
+fn left_alone(origin: &str, asked: &Arc<Notify>, ended: &Arc<Notify>) -> [Reply; 3] {
+    let url = format!("{origin}/v1/predictions/p1");
+    let urls = json!({"get": url, "stream": format!("{origin}/streams/s1"), "cancel": format!("{url}/cancel")});
+    let mut end = vec![Step::Say(Arc::clone(ended))];
+    end.extend(prediction("canceled", json!({})));
+    [
+        prediction("processing", json!({ "urls": urls })),
+        vec![Step::Say(Arc::clone(asked)), Step::Wait(Arc::default())],
+        end,
+    ]
+}
+
+fn is_the_order_to_end_it(request: &str) {
+    let line = "POST /v1/predictions/p1/cancel HTTP/1.1\r\n";
+    assert!(request.starts_with(line), "{request}");
+    let key = "authorization: Bearer r8_a-key\r\n";
+    assert!(request.contains(key), "{request}");
+}
+
+#[tokio::test]
+async fn a_prediction_that_nobody_waits_for_any_more_is_ended() {
+    let (asked, ended) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+    let endpoint = Endpoint::start_with(|origin| left_alone(origin, &asked, &ended).into()).await;
+    let call = call(&endpoint.origin);
+    let waiting = tokio::spawn(async move { ChatClient::default().complete(&call).await });
+    asked.notified().await;
+    waiting.abort();
+    ended.notified().await;
+    is_the_order_to_end_it(&endpoint.requests()[2]);
+}
+
+#[tokio::test]
+async fn a_prediction_that_nobody_waits_for_while_it_is_made_is_ended_when_it_is_known() {
+    let (made, ended, asked) = (
+        Arc::<Notify>::default(),
+        Arc::<Notify>::default(),
+        Arc::<Notify>::default(),
+    );
+    let gate = Arc::<Notify>::default();
+    let endpoint = Endpoint::start_with(|origin| {
+        let [mut begin, _, end] = left_alone(origin, &asked, &ended);
+        begin.splice(
+            0..0,
+            [Step::Say(Arc::clone(&made)), Step::Wait(Arc::clone(&gate))],
+        );
+        vec![begin, end]
+    })
+    .await;
+    let call = call(&endpoint.origin);
+    let waiting = tokio::spawn(async move { ChatClient::default().complete(&call).await });
+    made.notified().await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    gate.notify_one();
+    ended.notified().await;
+    is_the_order_to_end_it(&endpoint.requests()[1]);
+}
+
+#[tokio::test]
+async fn a_prediction_whose_stream_is_left_early_is_ended() {
+    let (asked, ended) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+    let endpoint = Endpoint::start_with(|origin| {
+        let [begin, _, end] = left_alone(origin, &asked, &ended);
+        let text = "event: output\nid: 1\ndata: a \n\n";
+        let stream = vec![
+            stream_head(),
+            Step::Send(text.into()),
+            Step::Wait(Arc::default()),
+        ];
+        vec![begin, stream, end]
+    })
+    .await;
+    let streamed = ChatClient::default()
+        .stream(&call(&endpoint.origin))
+        .await
+        .unwrap();
+    assert!(streamed.stream.next_chunks().await.unwrap().is_some());
+    drop(streamed);
+    ended.notified().await;
+    is_the_order_to_end_it(&endpoint.requests()[2]);
+}
+
+#[test]
+fn a_prediction_that_is_over_is_not_ended() {
+    let follow_up = Wire::Replicate.conversion().unwrap().follow_up().unwrap();
+    let urls = json!({"cancel": "https://h/cancel"});
+    for (status, wanted) in [
+        ("starting", Some("https://h/cancel")),
+        ("succeeded", None),
+        ("failed", None),
+    ] {
+        let body = json!({"status": status, "urls": urls}).to_string();
+        assert_eq!(
+            (follow_up.cancel)(body.as_bytes()).as_deref(),
+            wanted,
+            "{status}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ fn resolve(
     settings: &Settings,
     environment: &[(&str, &str)],
 ) -> Result<Endpoint, Error> {
-    let model = ModelId::resolve(model, None, settings.api_base.is_some())?;
+    let model = ModelId::resolve(model, None, settings.api_base.as_deref())?;
     Endpoint::resolve(&model, settings, &|name| {
         let mut variables = environment.iter();
         variables
@@ -57,7 +57,7 @@ fn url(model: &str, given: &Value) -> String {
 fn request(model: &str, settings: &Settings, environment: &[(&str, &str)]) -> ChatRequest {
     ChatRequest {
         endpoint: resolve(model, settings, environment).unwrap(),
-        model: ModelId::resolve(model, None, true).unwrap(),
+        model: ModelId::resolve(model, None, Some("")).unwrap(),
         policy: Policy::default(),
         body: r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#.into(),
         limits: Limits::default(),

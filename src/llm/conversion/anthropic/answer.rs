@@ -1,11 +1,12 @@
 //! A whole answer, and what it took.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::llm::conversion::{Notes, Unreadable, finish};
+use crate::llm::conversion::stand_in::{reason, url_citation};
+use crate::llm::conversion::{Notes, Unreadable};
 use crate::llm::types::completion::{
-    AssistantMessage, Choice, Completion, FinishReason, PromptTokensDetails, ToolCall, Usage,
+    AssistantMessage, Choice, Completion, PromptTokensDetails, ToolCall, Usage,
 };
 
 #[derive(Deserialize)]
@@ -112,14 +113,6 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
     Ok(completion)
 }
 
-/// The reason to end; a JSON answer through a tool is an answer, not a call.
-pub(super) fn reason(native: &str, is_json_answer: bool) -> FinishReason {
-    match finish::reason(native) {
-        FinishReason::ToolCalls if is_json_answer => FinishReason::Stop,
-        reason => reason,
-    }
-}
-
 fn input(block: &Map<String, Value>) -> String {
     block
         .get("input")
@@ -128,16 +121,12 @@ fn input(block: &Map<String, Value>) -> String {
 
 /// A citation of a web page in OpenAI's form.
 pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
-    let url = citation.get("url")?;
-    Some(json!({
-        "type": "url_citation",
-        "url_citation": {
-            "url": url,
-            "title": citation.get("title"),
-            "start_index": start,
-            "end_index": end,
-        },
-    }))
+    Some(url_citation(
+        citation.get("url")?,
+        &citation["title"],
+        start,
+        end,
+    ))
 }
 
 /// Anthropic counts cached tokens apart, OpenAI among those of the request.

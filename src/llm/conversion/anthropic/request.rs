@@ -6,11 +6,11 @@ use super::messages;
 use super::model;
 use super::thinking;
 use crate::llm::conversion::Notes;
-use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
+use crate::llm::conversion::stand_in::{
+    Choice, JSON_TOOL, JsonAnswer, close_objects, search_location,
+};
+use crate::llm::types::chat::{ChatRequest, Function, Tool};
 use crate::llm::types::fields::Unusable;
-
-/// The tool that stands for an answer in JSON.
-const JSON_TOOL: &str = "json_tool_call";
 
 /// How answers and arguments are held to their schemas.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,12 @@ pub(super) fn convert(
     }
     let limit = request.take_max_tokens()?;
     let said = thinking::take(request)?;
-    let limit = with_room(limit, &request.model, said.budget);
+    // The protocol wants a limit.
+    let limit = said
+        .with_room(limit)
+        .or_else(|| model::max_tokens(&request.model));
+    let budget = said.budget.unwrap_or_default();
+    let limit = limit.unwrap_or_else(|| model::DEFAULT_MAX_TOKENS.saturating_add(budget));
     body.extend(said.members);
     body.insert("max_tokens".to_owned(), Value::from(limit));
     if request.stream {
@@ -68,6 +73,7 @@ pub(super) fn convert(
         };
         body.insert("service_tier".to_owned(), Value::from(tier));
     }
+    let mut choice = Choice::take(request).map(chosen);
     let mut tools: Vec<Value> = std::mem::take(&mut request.tools)
         .into_iter()
         .map(|one| tool(one, structured))
@@ -76,7 +82,6 @@ pub(super) fn convert(
         tools.push(web_search(&options));
     }
     let is_parallel = request.parallel_tool_calls.take();
-    let mut choice = choose(request.tool_choice.take(), &mut tools);
     answer_in(
         request,
         structured,
@@ -100,18 +105,6 @@ pub(super) fn convert(
     Ok(body)
 }
 
-/// The API refuses a limit that the budget of the thoughts alone fills, and one that is greater than
-/// what the model can say.
-fn with_room(limit: Option<u64>, model: &str, budget: Option<u64>) -> u64 {
-    match (limit, budget) {
-        (Some(limit), Some(budget)) if limit <= budget => limit.saturating_add(budget),
-        (Some(limit), _) => limit,
-        (None, budget) => model::max_tokens(model).unwrap_or_else(|| {
-            model::DEFAULT_MAX_TOKENS.saturating_add(budget.unwrap_or_default())
-        }),
-    }
-}
-
 fn tool(tool: Tool, structured: Structured) -> Value {
     match tool {
         Tool::Other(members) => Value::Object(members),
@@ -120,7 +113,11 @@ fn tool(tool: Tool, structured: Structured) -> Value {
 }
 
 fn described(function: Function, structured: Structured) -> Value {
-    let schema = function.schema();
+    let mut schema = function.schema();
+    let is_strict = function.strict == Some(true) && structured == Structured::ByModel;
+    if is_strict {
+        close_objects(&mut schema);
+    }
     let mut tool = Map::new();
     tool.insert("type".to_owned(), Value::from("custom"));
     tool.insert("name".to_owned(), Value::from(function.name));
@@ -128,7 +125,7 @@ fn described(function: Function, structured: Structured) -> Value {
         tool.insert("description".to_owned(), Value::from(description));
     }
     tool.insert("input_schema".to_owned(), Value::Object(schema));
-    if function.strict == Some(true) && structured == Structured::ByModel {
+    if is_strict {
         tool.insert("strict".to_owned(), Value::Bool(true));
     }
     if let Some(marker) = function.cache_control {
@@ -150,33 +147,19 @@ fn web_search(options: &Value) -> Value {
     if let Some(uses) = uses {
         tool["max_uses"] = Value::from(uses);
     }
-    if let Some(Value::Object(location)) = options.get("user_location") {
-        let mut place = match location.get("approximate") {
-            Some(Value::Object(inside)) => inside.clone(),
-            _ => location.clone(),
-        };
-        place.insert("type".to_owned(), Value::from("approximate"));
-        tool["user_location"] = Value::Object(place);
+    if let Some(place) = search_location(options) {
+        tool["user_location"] = place;
     }
     tool
 }
 
-fn choose(choice: Option<ToolChoice>, tools: &mut Vec<Value>) -> Option<Value> {
-    match choice? {
-        ToolChoice::Auto => Some(json!({ "type": "auto" })),
-        ToolChoice::None => Some(json!({ "type": "none" })),
-        ToolChoice::Required => Some(json!({ "type": "any" })),
-        ToolChoice::Function(name) => Some(json!({ "type": "tool", "name": name })),
-        ToolChoice::Allowed { names, is_required } => {
-            tools.retain(|tool| {
-                tool["name"]
-                    .as_str()
-                    .is_none_or(|name| names.iter().any(|allowed| allowed == name))
-            });
-            let kind = if is_required { "any" } else { "auto" };
-            Some(json!({ "type": kind }))
-        }
-        ToolChoice::Other(choice) => Some(choice),
+fn chosen(choice: Choice) -> Value {
+    match choice {
+        Choice::Auto => json!({ "type": "auto" }),
+        Choice::None => json!({ "type": "none" }),
+        Choice::Required => json!({ "type": "any" }),
+        Choice::Function(name) => json!({ "type": "tool", "name": name }),
+        Choice::Other(choice) => choice,
     }
 }
 
@@ -189,35 +172,28 @@ fn answer_in(
     choice: &mut Option<Value>,
     notes: &mut Notes,
 ) {
-    let (schema, description) = match request.response_format.take() {
-        None | Some(ResponseFormat::Text) => return,
-        Some(ResponseFormat::JsonObject) => (
-            // Some object: no schema of the API's says that, so the tool does.
-            json!({ "type": "object", "additionalProperties": true }),
-            None,
-        ),
-        Some(ResponseFormat::JsonSchema {
+    let knows_schemas =
+        structured == Structured::ByModel && model::has_structured_outputs(&request.model);
+    let (schema, description) = match JsonAnswer::take(request, knows_schemas) {
+        None => return,
+        Some(JsonAnswer::BySchema { schema, .. }) => {
+            let config = body
+                .entry("output_config")
+                .or_insert_with(|| Value::Object(Map::new()));
+            config["format"] = json!({ "type": "json_schema", "schema": schema });
+            return;
+        }
+        Some(JsonAnswer::ByTool {
             schema,
             description,
-            ..
-        }) => {
-            if structured == Structured::ByModel && model::has_structured_outputs(&request.model) {
-                let format = json!({ "type": "json_schema", "schema": schema });
-                let config = body
-                    .entry("output_config")
-                    .or_insert_with(|| Value::Object(Map::new()));
-                config["format"] = format;
-                return;
-            }
-            (Value::Object(schema), description)
-        }
+        }) => (schema, description),
     };
     let is_thinking = body
         .get("thinking")
         .is_some_and(|thinking| thinking["type"] != "disabled");
     tools.push(json!({
         "name": JSON_TOOL,
-        "description": description.unwrap_or_else(|| "Gives the answer, as JSON.".to_owned()),
+        "description": description,
         "input_schema": schema,
     }));
     // With other tools the model may need those first; while it thinks it cannot be forced.

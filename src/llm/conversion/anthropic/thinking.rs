@@ -15,6 +15,17 @@ pub(in crate::llm::conversion) struct Thinking {
     pub(in crate::llm::conversion) budget: Option<u64>,
 }
 
+impl Thinking {
+    /// The limit of the answer with room for the thoughts: one that their budget alone fills is
+    /// refused.
+    pub(in crate::llm::conversion) fn with_room(&self, limit: Option<u64>) -> Option<u64> {
+        match (limit, self.budget) {
+            (Some(limit), Some(budget)) if limit <= budget => Some(limit.saturating_add(budget)),
+            _ => limit,
+        }
+    }
+}
+
 /// Takes `thinking`, or `reasoning_effort` as what the model has for it. A model that does not think
 /// leaves both in the request.
 pub(in crate::llm::conversion) fn take(request: &mut ChatRequest) -> Result<Thinking, Unusable> {

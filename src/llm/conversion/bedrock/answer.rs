@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::llm::conversion::{Notes, Unreadable, finish};
+use crate::llm::conversion::stand_in::{reason, url_citation};
+use crate::llm::conversion::{Notes, Unreadable};
 use crate::llm::types::completion::{
-    AssistantMessage, Choice, Completion, FinishReason, PromptTokensDetails, ToolCall, Usage,
+    AssistantMessage, Choice, Completion, PromptTokensDetails, ToolCall, Usage,
 };
 
 #[derive(Deserialize)]
@@ -185,24 +186,12 @@ fn thinking(reasoning: &Value) -> Value {
 
 /// A citation of a web page in OpenAI's form.
 pub(super) fn annotation(citation: &Value, start: usize, end: usize) -> Option<Value> {
-    let url = citation["location"]["web"].get("url")?;
-    Some(json!({
-        "type": "url_citation",
-        "url_citation": {
-            "url": url,
-            "title": citation.get("title"),
-            "start_index": start,
-            "end_index": end,
-        },
-    }))
-}
-
-/// The reason to end; a JSON answer through a tool is an answer, not a call.
-pub(super) fn reason(native: &str, is_json_answer: bool) -> FinishReason {
-    match finish::reason(native) {
-        FinishReason::ToolCalls if is_json_answer => FinishReason::Stop,
-        reason => reason,
-    }
+    Some(url_citation(
+        citation["location"]["web"].get("url")?,
+        &citation["title"],
+        start,
+        end,
+    ))
 }
 
 /// The service counts cached tokens apart, OpenAI among those of the request.

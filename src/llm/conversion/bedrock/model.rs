@@ -67,8 +67,8 @@ fn is_region(word: &str) -> bool {
 pub(super) enum Family {
     Claude,
     Nova,
-    /// Models that take an effort by the name that OpenAI has for it.
-    Effort,
+    /// Models with open weights, and OpenAI's, that the service hosts itself.
+    Hosted,
     Mistral,
     Other,
 }
@@ -93,11 +93,28 @@ impl Family {
         .any(|part| has(part))
             || name.word == Some("openai")
         {
-            Self::Effort
+            Self::Hosted
         } else if has("mistral.") {
             Self::Mistral
         } else {
             Self::Other
+        }
+    }
+
+    /// The member that an effort goes into, where the model takes one:
+    /// [`reasoning_effort`](https://github.com/langchain-ai/langchain-aws/pull/1188) for OpenAI's,
+    /// Kimi K2 and [`DeepSeek` V3](https://github.com/langchain-ai/langchain-aws/pull/1261), and for later
+    /// ones the [`reasoning_config`](https://docs.aws.amazon.com/bedrock/latest/userguide/model-card-zai-glm-5.html)
+    /// of the service. `MiniMax` M2 always reasons, as much as it wants.
+    pub(super) fn effort_member(model: &str) -> Option<&'static str> {
+        const EFFORT: [&str; 3] = ["openai.", "deepseek.v", "moonshot.kimi-k2"];
+        const CONFIG: [&str; 4] = ["qwen.", "moonshotai.", "zai.", "xai."];
+        let name = parse(model);
+        let is_one = |of: &[&str]| of.iter().any(|part| name.id.contains(part));
+        if is_one(&EFFORT) || name.word == Some("openai") {
+            Some("reasoning_effort")
+        } else {
+            is_one(&CONFIG).then_some("reasoning_config")
         }
     }
 
@@ -119,7 +136,7 @@ pub(super) fn has_structured_outputs(model: &str) -> bool {
     match Family::of(model) {
         // Later than at Anthropic itself.
         Family::Claude => claude::generation(id).is_some_and(|version| version >= (4, 5)),
-        Family::Effort => !id.contains("deepseek.v3-v1"),
+        Family::Hosted => !id.contains("deepseek.v3-v1"),
         Family::Mistral | Family::Nova | Family::Other => [
             "mistral.ministral",
             "mistral.mistral-large-3",
@@ -182,8 +199,8 @@ mod tests {
                 "nova/arn:aws:bedrock:us-east-1:1:custom-model/x",
                 Family::Nova,
             ),
-            ("openai.gpt-oss-120b-1:0", Family::Effort),
-            ("deepseek.v3-v1:0", Family::Effort),
+            ("openai.gpt-oss-120b-1:0", Family::Hosted),
+            ("deepseek.v3-v1:0", Family::Hosted),
             ("us.deepseek.r1-v1:0", Family::Other),
             ("mistral.mistral-large-2402-v1:0", Family::Mistral),
             ("meta.llama3-1-70b-instruct-v1:0", Family::Other),

@@ -17,49 +17,48 @@ pub(super) fn convert(
     let family = Family::of(&request.model);
     if family == Family::Claude {
         let said = thinking::take(request)?;
+        let limit = said.with_room(limit);
         additional.extend(said.members);
-        return Ok(with_room(limit, said.budget));
+        return Ok(limit);
     }
-    let Some(effort) = effort(request, family)? else {
+    // Nova thinks since its second generation.
+    let is_nova = family == Family::Nova && parse(&request.model).id.contains("nova-2");
+    let member = Family::effort_member(&request.model);
+    if !is_nova && member.is_none() {
+        return Ok(limit);
+    }
+    let Some(effort) = request.take_effort()? else {
         return Ok(limit);
     };
-    match family {
-        Family::Nova => {
-            let config = match effort.as_str() {
+    // What other models than OpenAI's know.
+    let level = match effort.as_str() {
+        "minimal" => "low",
+        "xhigh" | "max" => "high",
+        other => other,
+    };
+    match member {
+        None => {
+            let config = match level {
                 "none" => json!({ "type": "disabled" }),
-                "minimal" => json!({ "type": "enabled", "maxReasoningEffort": "low" }),
-                "xhigh" | "max" => json!({ "type": "enabled", "maxReasoningEffort": "high" }),
-                _ => json!({ "type": "enabled", "maxReasoningEffort": effort }),
+                level => json!({ "type": "enabled", "maxReasoningEffort": level }),
             };
             additional.insert("reasoningConfig".to_owned(), config);
         }
-        _ => {
-            additional.insert("reasoning_effort".to_owned(), Value::from(effort));
+        Some(member) if is_openai(&request.model) => {
+            additional.insert(member.to_owned(), Value::from(effort));
+        }
+        // They do not think unless they are told to.
+        Some(_) if level == "none" => {}
+        Some(member) => {
+            additional.insert(member.to_owned(), Value::from(level));
         }
     }
     Ok(limit)
 }
 
-/// The effort, where the model has something like it.
-fn effort(request: &mut ChatRequest, family: Family) -> Result<Option<String>, Unusable> {
-    let has_it = match family {
-        Family::Effort => true,
-        // Nova thinks since its second generation.
-        Family::Nova => parse(&request.model).id.contains("nova-2"),
-        Family::Claude | Family::Mistral | Family::Other => false,
-    };
-    if !has_it {
-        return Ok(None);
-    }
-    request.take_effort()
-}
-
-/// A limit that the budget of the thoughts alone fills is refused.
-fn with_room(limit: Option<u64>, budget: Option<u64>) -> Option<u64> {
-    match (limit, budget) {
-        (Some(limit), Some(budget)) if limit <= budget => Some(limit.saturating_add(budget)),
-        _ => limit,
-    }
+fn is_openai(model: &str) -> bool {
+    let name = parse(model);
+    name.id.contains("openai.") || name.word == Some("openai")
 }
 
 /// Whether the model thinks, so that no tool can be forced.

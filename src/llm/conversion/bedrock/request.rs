@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{messages, model, reasoning, tools};
 use crate::llm::conversion::Notes;
 use crate::llm::conversion::anthropic::model as claude;
-use crate::llm::types::chat::{ChatRequest, ResponseFormat};
+use crate::llm::conversion::stand_in::{JSON_TOOL, JsonAnswer};
+use crate::llm::types::chat::ChatRequest;
 use crate::llm::types::fields::{Fields, Unusable};
 
 /// The member of the body that takes what only some models know.
@@ -21,9 +22,6 @@ const OWN: [&str; 7] = [
     "serviceTier",
     "outputConfig",
 ];
-
-/// The tool that stands for an answer in JSON.
-pub(super) const JSON_TOOL: &str = "json_tool_call";
 
 pub(super) fn convert(
     request: &mut ChatRequest,
@@ -122,35 +120,29 @@ fn answer_in(
     config: &mut tools::Config,
     notes: &mut Notes,
 ) {
-    let (schema, description) = match request.response_format.take() {
-        None | Some(ResponseFormat::Text) => return,
-        // Some object: the service has no word for that, so the tool says it.
-        Some(ResponseFormat::JsonObject) => (
-            json!({ "type": "object", "additionalProperties": true }),
-            None,
-        ),
-        Some(ResponseFormat::JsonSchema {
+    let knows_schemas = model::has_structured_outputs(&request.model);
+    let (schema, description) = match JsonAnswer::take(request, knows_schemas) {
+        None => return,
+        Some(JsonAnswer::BySchema {
             name,
             schema,
             description,
-            ..
         }) => {
-            if model::has_structured_outputs(&request.model) {
-                let mut own = Map::new();
-                let mut schema = Value::Object(schema);
-                close_objects(&mut schema);
-                let text = schema.to_string();
-                own.insert("schema".to_owned(), Value::from(text));
-                own.insert("name".to_owned(), Value::from(name));
-                if let Some(description) = description {
-                    own.insert("description".to_owned(), Value::from(description));
-                }
-                body.entry("outputConfig").or_insert_with(|| json!({}))["textFormat"] =
-                    json!({ "type": "json_schema", "structure": { "jsonSchema": own } });
-                return;
+            let mut own = Map::new();
+            let text = Value::Object(schema).to_string();
+            own.insert("schema".to_owned(), Value::from(text));
+            own.insert("name".to_owned(), Value::from(name));
+            if let Some(description) = description {
+                own.insert("description".to_owned(), Value::from(description));
             }
-            (Value::Object(schema), description)
+            body.entry("outputConfig").or_insert_with(|| json!({}))["textFormat"] =
+                json!({ "type": "json_schema", "structure": { "jsonSchema": own } });
+            return;
         }
+        Some(JsonAnswer::ByTool {
+            schema,
+            description,
+        }) => (schema, description),
     };
     config.add_json_tool(
         JSON_TOOL,
@@ -159,32 +151,6 @@ fn answer_in(
         reasoning::is_on(additional),
     );
     notes.json_tool = Some(JSON_TOOL.to_owned());
-}
-
-/// The service refuses objects that do not say that they have no other members.
-fn close_objects(schema: &mut Value) {
-    match schema {
-        Value::Object(members) => {
-            let is_object = match members.get("type") {
-                Some(Value::String(kind)) => kind == "object",
-                Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
-                _ => false,
-            };
-            if is_object {
-                members
-                    .entry("additionalProperties")
-                    .or_insert(Value::Bool(false));
-            }
-            for (name, inside) in members {
-                // Values, not schemas.
-                if !["enum", "const", "default", "examples"].contains(&name.as_str()) {
-                    close_objects(inside);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(close_objects),
-        _ => {}
-    }
 }
 
 /// Puts a parameter back, for the one place that refuses what a provider does not take.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{annotation, reason, usage};
+use super::answer::{annotation, usage};
+use crate::llm::conversion::stand_in::reason;
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
 use crate::llm::types::chunk::ChunkWriter;
 

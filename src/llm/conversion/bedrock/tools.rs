@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::block::cache_point;
 use super::model::{Family, has_structured_outputs};
 use super::request::leave;
-use crate::llm::types::chat::{ChatRequest, Function, Message, Tool, ToolChoice};
+use crate::llm::conversion::stand_in::{Choice, close_objects};
+use crate::llm::types::chat::{ChatRequest, Function, Message, Tool};
 use crate::llm::types::fields::Unusable;
 
 /// The tools that a conversation has called, each once.
@@ -36,6 +37,7 @@ impl Config {
     ) -> Result<Self, Unusable> {
         let family = Family::of(&request.model);
         let is_strict = has_structured_outputs(&request.model);
+        let choice = Choice::take(request);
         let mut tools = Vec::new();
         let mut foreign = Vec::new();
         for tool in std::mem::take(&mut request.tools) {
@@ -53,7 +55,7 @@ impl Config {
             choice: None,
             is_forbidden: false,
         };
-        config.choose(request.tool_choice.take());
+        config.choose(choice);
         if request.parallel_tool_calls.take() == Some(false)
             && !(config.tools.is_empty() && foreign.is_empty())
         {
@@ -65,29 +67,17 @@ impl Config {
         Ok(config)
     }
 
-    fn choose(&mut self, choice: Option<ToolChoice>) {
+    fn choose(&mut self, choice: Option<Choice>) {
         self.choice = match choice {
             None => None,
-            Some(ToolChoice::Auto) => Some(json!({ "auto": {} })),
-            Some(ToolChoice::Required) => Some(json!({ "any": {} })),
-            Some(ToolChoice::Function(name)) => Some(json!({ "tool": { "name": name } })),
-            Some(ToolChoice::None) => {
+            Some(Choice::Auto) => Some(json!({ "auto": {} })),
+            Some(Choice::Required) => Some(json!({ "any": {} })),
+            Some(Choice::Function(name)) => Some(json!({ "tool": { "name": name } })),
+            Some(Choice::None) => {
                 self.is_forbidden = true;
                 None
             }
-            Some(ToolChoice::Allowed { names, is_required }) => {
-                self.tools.retain(|tool| {
-                    tool["toolSpec"]["name"]
-                        .as_str()
-                        .is_none_or(|name| names.iter().any(|allowed| allowed == name))
-                });
-                Some(if is_required {
-                    json!({ "any": {} })
-                } else {
-                    json!({ "auto": {} })
-                })
-            }
-            Some(ToolChoice::Other(choice)) => Some(choice),
+            Some(Choice::Other(choice)) => Some(choice),
         };
     }
 
@@ -116,7 +106,7 @@ impl Config {
     pub(super) fn add_json_tool(
         &mut self,
         name: &str,
-        description: Option<String>,
+        description: String,
         schema: &Value,
         is_thinking: bool,
     ) {
@@ -124,10 +114,9 @@ impl Config {
         if std::mem::take(&mut self.is_forbidden) {
             self.tools.clear();
         }
-        let description = description.filter(|text| !text.is_empty());
         self.tools.push(json!({ "toolSpec": {
             "name": name,
-            "description": description.unwrap_or_else(|| "Gives the answer, as JSON.".to_owned()),
+            "description": description,
             "inputSchema": { "json": schema },
         } }));
         // With other tools the model may need those first; while it thinks it cannot be forced.
@@ -168,14 +157,18 @@ impl Config {
 }
 
 fn described(function: Function, is_strict: bool, tools: &mut Vec<Value>) {
-    let schema = function.schema();
+    let mut schema = function.schema();
+    let is_strict = is_strict && function.strict == Some(true);
+    if is_strict {
+        close_objects(&mut schema);
+    }
     let mut tool = Map::new();
     tool.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description.filter(|text| !text.is_empty()) {
         tool.insert("description".to_owned(), Value::from(description));
     }
     tool.insert("inputSchema".to_owned(), json!({ "json": schema }));
-    if is_strict && function.strict == Some(true) {
+    if is_strict {
         tool.insert("strict".to_owned(), Value::Bool(true));
     }
     tools.push(json!({ "toolSpec": tool }));

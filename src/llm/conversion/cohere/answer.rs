@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::llm::conversion::stand_in::url_citation;
 use crate::llm::conversion::{Notes, Unreadable, finish};
 use crate::llm::types::completion::{
     AssistantMessage, Choice, Completion, PromptTokensDetails, ToolCall, Usage,
@@ -129,15 +130,12 @@ pub(super) fn annotations(citation: &Value) -> Vec<Value> {
                     || format!("source:{}", source["id"].as_str().unwrap_or("unknown")),
                     str::to_owned,
                 );
-            Some(json!({
-                "type": "url_citation",
-                "url_citation": {
-                    "url": url,
-                    "title": content["title"].as_str().unwrap_or_default(),
-                    "start_index": citation["start"],
-                    "end_index": citation["end"],
-                },
-            }))
+            Some(url_citation(
+                &Value::from(url),
+                &Value::from(content["title"].as_str().unwrap_or_default()),
+                citation["start"].clone(),
+                citation["end"].clone(),
+            ))
         })
         .collect()
 }

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::messages;
-use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
+use crate::llm::conversion::stand_in::Choice;
+use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool};
 use crate::llm::types::fields::Unusable;
 
 /// Parameters that mean the same, by OpenAI's name and by Cohere's. The API's own (`k`, `documents`,
@@ -88,14 +89,15 @@ fn think(request: &mut ChatRequest, body: &mut Map<String, Value>) -> Result<(),
 }
 
 fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) -> Result<(), Unusable> {
+    let choice = Choice::take(request);
     let mut tools = std::mem::take(&mut request.tools);
     // The API has no choice of tools by name: those that may not be called are not told.
-    let choice = match request.tool_choice.take() {
-        None | Some(ToolChoice::Auto) => None,
-        Some(ToolChoice::None) => Some(Value::from("NONE")),
-        Some(ToolChoice::Required) => Some(Value::from("REQUIRED")),
-        Some(ToolChoice::Function(name)) => {
-            keep(&mut tools, |known| known == name);
+    let choice = match choice {
+        None | Some(Choice::Auto) => None,
+        Some(Choice::None) => Some(Value::from("NONE")),
+        Some(Choice::Required) => Some(Value::from("REQUIRED")),
+        Some(Choice::Function(name)) => {
+            tools.retain(|tool| matches!(tool, Tool::Function(known) if known.name == name));
             if tools.is_empty() {
                 return Err(Unusable::new(
                     "tool_choice",
@@ -104,11 +106,7 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) -> Result<(),
             }
             Some(Value::from("REQUIRED"))
         }
-        Some(ToolChoice::Allowed { names, is_required }) => {
-            keep(&mut tools, |known| names.iter().any(|name| name == known));
-            is_required.then(|| Value::from("REQUIRED"))
-        }
-        Some(ToolChoice::Other(choice)) => Some(choice),
+        Some(Choice::Other(choice)) => Some(choice),
     };
     let is_parallel = request.parallel_tool_calls.take();
     if tools.is_empty() {
@@ -135,10 +133,6 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) -> Result<(),
         body.insert("tool_choice".to_owned(), choice);
     }
     Ok(())
-}
-
-fn keep(tools: &mut Vec<Tool>, is_meant: impl Fn(&str) -> bool) {
-    tools.retain(|tool| matches!(tool, Tool::Function(function) if is_meant(&function.name)));
 }
 
 fn described(function: Function) -> Value {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::llm::conversion::stand_in::url_citation;
 use crate::llm::conversion::{Notes, Unreadable, finish};
 use crate::llm::types::completion::{
     AssistantMessage, Choice, Completion, CompletionTokensDetails, FinishReason,
@@ -282,15 +283,12 @@ fn annotations(rest: &Map<String, Value>, text: &str) -> Vec<Value> {
             let Some(web) = chunk.and_then(|chunk| chunk.get("web")) else {
                 continue;
             };
-            annotations.push(json!({
-                "type": "url_citation",
-                "url_citation": {
-                    "url": web.get("uri"),
-                    "title": web.get("title"),
-                    "start_index": place("startIndex").unwrap_or_default(),
-                    "end_index": place("endIndex").unwrap_or_default(),
-                },
-            }));
+            annotations.push(url_citation(
+                &web["uri"],
+                &web["title"],
+                place("startIndex").unwrap_or_default(),
+                place("endIndex").unwrap_or_default(),
+            ));
         }
     }
     annotations

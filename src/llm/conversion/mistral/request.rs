@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::messages;
-use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
+use crate::llm::conversion::stand_in::Choice;
+use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool};
 use crate::llm::types::fields::Unusable;
 
 /// Parameters of OpenAI's that the API has, by both names. Its own (`safe_prompt`, `prompt_mode`,
@@ -104,24 +105,18 @@ fn think(request: &mut ChatRequest) -> Result<bool, Unusable> {
 }
 
 fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) {
-    let mut tools = std::mem::take(&mut request.tools);
+    let choice = Choice::take(request);
+    let tools = std::mem::take(&mut request.tools);
     let is_parallel = request.parallel_tool_calls.take();
-    let choice = match request.tool_choice.take() {
+    let choice = match choice {
         None => None,
-        Some(ToolChoice::Auto) => Some(Value::from("auto")),
-        Some(ToolChoice::None) => Some(Value::from("none")),
-        Some(ToolChoice::Required) => Some(Value::from("any")),
-        Some(ToolChoice::Function(name)) => {
+        Some(Choice::Auto) => Some(Value::from("auto")),
+        Some(Choice::None) => Some(Value::from("none")),
+        Some(Choice::Required) => Some(Value::from("any")),
+        Some(Choice::Function(name)) => {
             Some(json!({ "type": "function", "function": { "name": name } }))
         }
-        Some(ToolChoice::Allowed { names, is_required }) => {
-            tools.retain(|tool| match tool {
-                Tool::Function(function) => names.contains(&function.name),
-                Tool::Other(_) => true,
-            });
-            Some(Value::from(if is_required { "any" } else { "auto" }))
-        }
-        Some(ToolChoice::Other(choice)) => Some(choice),
+        Some(Choice::Other(choice)) => Some(choice),
     };
     if tools.is_empty() {
         return;

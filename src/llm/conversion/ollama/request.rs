@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::messages;
-use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
+use crate::llm::conversion::stand_in::Choice;
+use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool};
 use crate::llm::types::fields::{Fields, Unusable};
 
 /// What goes into `options`, by Ollama's names. Everything else that is unknown to OpenAI
@@ -127,6 +128,7 @@ fn think(request: &mut ChatRequest) -> Result<Option<Value>, Unusable> {
 }
 
 fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) {
+    let choice = Choice::take(request);
     let mut tools = std::mem::take(&mut request.tools);
     if request.parallel_tool_calls.take() == Some(false) && !tools.is_empty() {
         request
@@ -134,22 +136,18 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) {
             .put("parallel_tool_calls", Value::Bool(false));
     }
     // The model calls what it wants: a call cannot be forced, only be made impossible.
-    let forced = match request.tool_choice.take() {
-        None | Some(ToolChoice::Auto) => None,
-        Some(ToolChoice::None) => {
+    let forced = match choice {
+        None | Some(Choice::Auto) => None,
+        Some(Choice::None) => {
             tools.clear();
             None
         }
-        Some(ToolChoice::Required) => Some(Value::from("required")),
-        Some(ToolChoice::Function(name)) => {
-            tools.retain(|tool| is_one_of(tool, std::slice::from_ref(&name)));
+        Some(Choice::Required) => Some(Value::from("required")),
+        Some(Choice::Function(name)) => {
+            tools.retain(|tool| matches!(tool, Tool::Function(known) if known.name == name));
             Some(json!({ "type": "function", "function": { "name": name } }))
         }
-        Some(ToolChoice::Allowed { names, is_required }) => {
-            tools.retain(|tool| is_one_of(tool, &names));
-            is_required.then(|| Value::from("required"))
-        }
-        Some(ToolChoice::Other(choice)) => Some(choice),
+        Some(Choice::Other(choice)) => Some(choice),
     };
     if let Some(choice) = forced {
         request.parameters.put("tool_choice", choice);
@@ -162,10 +160,6 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) {
         Tool::Other(members) => Value::Object(members),
     });
     body.insert("tools".to_owned(), tools.collect());
-}
-
-fn is_one_of(tool: &Tool, names: &[String]) -> bool {
-    matches!(tool, Tool::Function(function) if names.contains(&function.name))
 }
 
 fn described(function: Function) -> Value {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::llm::conversion::stand_in::url_citation;
 use crate::llm::conversion::{Notes, Unreadable, finish};
 use crate::llm::types::completion::{
     AssistantMessage, Choice, Completion, CompletionTokensDetails, FinishReason,
@@ -180,15 +181,12 @@ pub(super) fn annotation(note: &Value, start: u64) -> Value {
         return note.clone();
     }
     let place = |name: &str| Some(members.get(name)?.as_u64()?.saturating_add(start));
-    json!({
-        "type": "url_citation",
-        "url_citation": {
-            "url": members.get("url"),
-            "title": members.get("title"),
-            "start_index": place("start_index"),
-            "end_index": place("end_index"),
-        },
-    })
+    url_citation(
+        &note["url"],
+        &note["title"],
+        place("start_index"),
+        place("end_index"),
+    )
 }
 
 /// A picture that the model made.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{RESPONSES_PREFIX, items};
 use crate::llm::conversion::Notes;
 use crate::llm::conversion::reasoning::Family;
+use crate::llm::conversion::stand_in::search_location;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
 use crate::llm::types::fields::Unusable;
 
@@ -175,13 +176,8 @@ fn web_search(options: &Value) -> Value {
     if let Some(size) = options.get("search_context_size") {
         tool["search_context_size"] = size.clone();
     }
-    if let Some(Value::Object(location)) = options.get("user_location") {
-        let mut place = match location.get("approximate") {
-            Some(Value::Object(inside)) => inside.clone(),
-            _ => location.clone(),
-        };
-        place.insert("type".to_owned(), Value::from("approximate"));
-        tool["user_location"] = Value::Object(place);
+    if let Some(place) = search_location(options) {
+        tool["user_location"] = place;
     }
     tool
 }

@@ -13,6 +13,7 @@ use url::{Url, form_urlencoded};
 use super::{Authorized, Authorizer, Outgoing};
 use crate::error::{Error, ErrorKind};
 use crate::llm::failure::{Redactor, snippet};
+use crate::llm::trust::Trust;
 
 /// How many tokens a process keeps; the oldest go.
 const MAX_TOKENS: usize = 256;
@@ -92,7 +93,7 @@ impl Authorizer for Bearer {
             if request.headers.contains_key(header::AUTHORIZATION) {
                 return Ok(());
             }
-            let token = token(&self.grant).await?;
+            let token = token(&self.grant, request.trust).await?;
             let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
                 let origin = self.grant.origin();
                 Error::new(
@@ -146,13 +147,13 @@ fn slot(grant: &Grant) -> Slot {
 }
 
 /// A token that lasts for a while yet.
-async fn token(grant: &Grant) -> Result<String, Error> {
+async fn token(grant: &Grant, trust: &Trust) -> Result<String, Error> {
     let slot = slot(grant);
     let mut kept = slot.lock().await;
     if let Some(token) = kept.as_ref().filter(|token| Instant::now() < token.until) {
         return Ok(token.text.clone());
     }
-    let token = ask(grant).await?;
+    let token = ask(grant, trust).await?;
     let text = token.text.clone();
     *kept = Some(token);
     Ok(text)
@@ -165,7 +166,7 @@ struct Given {
     expires_in: Option<Value>,
 }
 
-async fn ask(grant: &Grant) -> Result<Token, Error> {
+async fn ask(grant: &Grant, trust: &Trust) -> Result<Token, Error> {
     let origin = grant.origin();
     let unreachable = |cause: reqwest::Error| {
         let kind = if cause.is_timeout() {
@@ -182,7 +183,7 @@ async fn ask(grant: &Grant) -> Result<Token, Error> {
     // No certificates are needed, and none are loaded, for http.
     let builder = match grant.url.scheme() {
         "http" => builder.tls_certs_only([]),
-        _ => builder,
+        _ => trust.for_others(builder)?,
     };
     let client = builder.build().map_err(unreachable)?;
     let form = form_urlencoded::Serializer::new(String::new())

@@ -18,6 +18,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 
 use super::transport::Transport;
 use crate::error::{Error, ErrorKind};
+use crate::llm::trust::Trust;
 
 /// Credentials are renewed when they have no more than this left.
 const MARGIN: Duration = Duration::from_mins(5);
@@ -29,6 +30,23 @@ const MAX_KEPT: usize = 64;
 const SESSION_NAME: &str = "toolbridge";
 /// What credentials are said to come from.
 const SOURCE: &str = "toolbridge";
+
+/// Parts of AWS's crate that are left out, as it names them, and what to do instead. Each brings clients
+/// of services that nothing else needs, for what the command `aws` does as well.
+const LEFT_OUT: [(&str, &str); 2] = [
+    (
+        "enabled: sso",
+        "Profiles of `aws sso login` are not read: write their credentials into the environment with \
+         `eval \"$(aws configure export-credentials --profile NAME --format env)\"`, or give another \
+         profile `credential_process = aws configure export-credentials --profile NAME`",
+    ),
+    (
+        "enabled: credentials-login",
+        "Profiles of `aws login` are not read: write their credentials into the environment with \
+         `eval \"$(aws configure export-credentials --profile NAME --format env)\"`, or give another \
+         profile `credential_process = aws configure export-credentials --profile NAME`",
+    ),
+];
 
 /// A key pair.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,7 +100,11 @@ impl Principal {
     }
 
     /// The credentials, kept ones where they are good for a while.
-    pub(super) async fn credentials(&self, provider: &str) -> Result<Credentials, Error> {
+    pub(super) async fn credentials(
+        &self,
+        provider: &str,
+        trust: &Trust,
+    ) -> Result<Credentials, Error> {
         if let (Some(keys), None) = (&self.keys, &self.role)
             && self.profile.is_none()
         {
@@ -94,7 +116,7 @@ impl Principal {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return Ok(kept.credentials.clone());
         }
-        match self.fetch().await {
+        match self.fetch(&Transport(trust.clone())).await {
             Ok(credentials) => {
                 *kept = Some(Kept {
                     credentials: credentials.clone(),
@@ -112,12 +134,12 @@ impl Principal {
         }
     }
 
-    async fn fetch(&self) -> Result<Credentials, CredentialsError> {
+    async fn fetch(&self, transport: &Transport) -> Result<Credentials, CredentialsError> {
         let config = ProviderConfig::without_region()
-            .with_http_client(Transport)
+            .with_http_client(transport.clone())
             .with_region(Some(Region::new(self.region.clone())));
         if let (Some(token), Some(role)) = (&self.web_identity_token, &self.role) {
-            return self.with_web_identity(token, role).await;
+            return self.with_web_identity(token, role, transport).await;
         }
         let own = match (&self.keys, &self.profile) {
             (_, Some(profile)) => SharedCredentialsProvider::new(
@@ -140,7 +162,7 @@ impl Principal {
         };
         let mut assumed = AssumeRoleProvider::builder(role)
             .session_name(self.session())
-            .configure(&self.sts());
+            .configure(&self.sts(transport));
         if let Some(id) = &self.external_id {
             assumed = assumed.external_id(id);
         }
@@ -156,13 +178,13 @@ impl Principal {
     }
 
     /// How STS is reached.
-    fn sts(&self) -> SdkConfig {
+    fn sts(&self, transport: &Transport) -> SdkConfig {
         let mut builder = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .time_source(aws_smithy_async::time::SystemTimeSource::new())
             .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
-            .http_client(Transport);
+            .http_client(transport.clone());
         builder.set_endpoint_url(self.sts_endpoint.clone());
         builder.build()
     }
@@ -171,6 +193,7 @@ impl Principal {
         &self,
         token: &str,
         role: &str,
+        transport: &Transport,
     ) -> Result<Credentials, CredentialsError> {
         // Tokens have dots and no slashes; a path that is not there is said to be none.
         let token = if token.contains('/') || Path::new(token).is_file() {
@@ -178,7 +201,7 @@ impl Principal {
         } else {
             token.to_owned()
         };
-        let answer = aws_sdk_sts::Client::new(&self.sts())
+        let answer = aws_sdk_sts::Client::new(&self.sts(transport))
             .assume_role_with_web_identity()
             .role_arn(role)
             .role_session_name(self.session())
@@ -216,8 +239,7 @@ impl Principal {
             }
             (_, _, Some(profile)) => format!(
                 "the profile {profile:?} (aws_profile_name) of ~/.aws/config and ~/.aws/credentials \
-                 gives no AWS credentials: {why}. Profiles of `aws sso login` are not read: export \
-                 their credentials with `aws configure export-credentials`"
+                 gives no AWS credentials: {why}"
             ),
             _ => format!(
                 "no AWS credentials for {provider}. Looked in: the arguments aws_access_key_id and \
@@ -228,6 +250,11 @@ impl Principal {
                  (AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, AWS_CONTAINER_CREDENTIALS_FULL_URI); the \
                  instance metadata of EC2. The last of them said: {why}"
             ),
+        };
+        // What the profile needs is a part of AWS's crate that is left out.
+        let message = match LEFT_OUT.iter().find(|(part, _)| why.contains(*part)) {
+            Some((_, instead)) => format!("{message}. {instead}"),
+            None => message,
         };
         Error::new(kind, message).with_source(cause)
     }

@@ -82,7 +82,10 @@ impl Signer {
 impl Authorizer for Signer {
     fn authorize<'a>(&'a self, mut request: Outgoing<'a>) -> Authorized<'a> {
         Box::pin(async move {
-            let credentials = self.principal.credentials(self.provider).await?;
+            let credentials = self
+                .principal
+                .credentials(self.provider, request.trust)
+                .await?;
             self.sign(&mut request, credentials)
         })
     }

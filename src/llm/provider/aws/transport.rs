@@ -14,14 +14,16 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use url::Url;
 
+use crate::llm::trust::Trust;
+
 /// How long a connection may take where AWS's crates do not say.
 const CONNECT: Duration = Duration::from_secs(3);
 /// The same for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Gives connectors.
-#[derive(Debug)]
-pub(super) struct Transport;
+/// Gives connectors that trust whom the caller does.
+#[derive(Debug, Clone)]
+pub(super) struct Transport(pub(super) Trust);
 
 impl HttpClient for Transport {
     fn http_connector(
@@ -32,6 +34,7 @@ impl HttpClient for Transport {
         let connect = settings.connect_timeout().unwrap_or(CONNECT);
         let answer = settings.read_timeout().unwrap_or(ANSWER);
         SharedHttpConnector::new(Connector {
+            trust: self.0.clone(),
             limit: connect.saturating_add(answer),
         })
     }
@@ -39,28 +42,29 @@ impl HttpClient for Transport {
 
 #[derive(Debug)]
 struct Connector {
+    trust: Trust,
     limit: Duration,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let limit = self.limit;
+        let (limit, trust) = (self.limit, self.trust.clone());
         HttpConnectorFuture::new(async move {
-            tokio::time::timeout(limit, send(request))
+            tokio::time::timeout(limit, send(request, &trust))
                 .await
                 .map_err(|late| ConnectorError::timeout(late.into()))?
         })
     }
 }
 
-async fn send(request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn send(request: HttpRequest, trust: &Trust) -> Result<HttpResponse, ConnectorError> {
     let user = |cause: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(cause);
     let (parts, body) = request
         .try_into_http1x()
         .map_err(|cause| user(cause.into()))?
         .into_parts();
     let url = Url::parse(&parts.uri.to_string()).map_err(|cause| user(cause.into()))?;
-    let client = client(&url)?;
+    let client = client(&url, trust)?;
     let mut message = reqwest::Request::new(parts.method, url);
     *message.headers_mut() = parts.headers;
     let body = body
@@ -92,14 +96,24 @@ fn failed(cause: reqwest::Error) -> ConnectorError {
 
 /// The metadata of machines and containers is plain HTTP and next door: no proxy knows it, and it needs
 /// no certificates. Connections are not kept, since they would belong to the runtime that made them.
-fn client(url: &Url) -> Result<reqwest::Client, ConnectorError> {
+fn client(url: &Url, trust: &Trust) -> Result<reqwest::Client, ConnectorError> {
     static NEAR: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
         let builder = bare().no_proxy().tls_certs_only([]);
         builder.build().map_err(|cause| cause.to_string())
     });
     static FAR: LazyLock<Result<reqwest::Client, String>> =
         LazyLock::new(|| bare().build().map_err(|cause| cause.to_string()));
-    let made = if url.scheme() == "http" { &NEAR } else { &FAR };
+    let made = match (url.scheme(), trust) {
+        ("http", _) => &NEAR,
+        (_, Trust::System) => &FAR,
+        _ => {
+            let builder = trust.for_others(bare());
+            let builder = builder.map_err(|cause| ConnectorError::user(cause.into()))?;
+            return builder
+                .build()
+                .map_err(|cause| ConnectorError::user(cause.into()));
+        }
+    };
     made.as_ref()
         .map(Clone::clone)
         .map_err(|cause| ConnectorError::user(cause.clone().into()))

@@ -14,6 +14,17 @@ const DEFAULT_SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 /// Who gives them.
 const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com";
 
+/// What says whose credentials are meant.
+pub(super) const OPTIONS: [&str; 7] = [
+    "azure_ad_token",
+    PASSWORD.0,
+    "azure_scope",
+    USER.0,
+    CLIENT.0,
+    SECRET.0,
+    TENANT.0,
+];
+
 const TENANT: (&str, &str) = ("tenant_id", "AZURE_TENANT_ID");
 const CLIENT: (&str, &str) = ("client_id", "AZURE_CLIENT_ID");
 const SECRET: (&str, &str) = ("client_secret", "AZURE_CLIENT_SECRET");

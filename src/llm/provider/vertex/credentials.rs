@@ -28,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Credentials beyond this number are forgotten, the oldest first.
 const MAX_KEPT: usize = 64;
 
-const OPTIONS: [&str; 2] = ["vertex_credentials", "vertex_ai_credentials"];
+/// Whose credentials are meant.
+pub(super) const OPTIONS: [&str; 2] = ["vertex_credentials", "vertex_ai_credentials"];
 const VARIABLE: &str = "VERTEXAI_CREDENTIALS";
 /// Where Google's libraries look for a path.
 const DEFAULT_VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";

@@ -21,7 +21,7 @@ fn endpoint(
         options,
         ..Settings::default()
     };
-    let id = ModelId::resolve(name, None, false).unwrap();
+    let id = ModelId::resolve(name, None, None).unwrap();
     Endpoint::resolve(&id, &settings, &|name| {
         let found = environment.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())

@@ -133,13 +133,31 @@ fn an_effort_is_what_the_family_of_the_model_has_for_it() {
         fields,
         &json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}})
     );
-    for name in [
-        "bedrock/openai.gpt-oss-120b-1:0",
-        "bedrock/deepseek.v3-v1:0",
+    for (member, name) in [
+        ("reasoning_effort", "bedrock/openai.gpt-oss-120b-1:0"),
+        ("reasoning_effort", "bedrock/deepseek.v3-v1:0"),
+        ("reasoning_effort", "bedrock/moonshot.kimi-k2-thinking"),
+        ("reasoning_config", "bedrock/moonshotai.kimi-k2.5"),
+        ("reasoning_config", "bedrock/zai.glm-5"),
+        ("reasoning_config", "bedrock/qwen.qwen3-235b-a22b-2507-v1:0"),
     ] {
         let fields = &additional(name)["additionalModelRequestFields"];
-        assert_eq!(fields, &json!({"reasoning_effort": "high"}), "{name}");
+        assert_eq!(fields, &json!({ member: "high" }), "{name}");
     }
+    // What is left out is what these do by themselves, and what OpenAI's have a word for.
+    let none = json!({"messages": user("x"), "reasoning_effort": "none"});
+    let sent = model("bedrock/deepseek.v3.2").sent(&none);
+    assert!(sent.get("additionalModelRequestFields").is_none(), "{sent}");
+    let sent = model("bedrock/openai.gpt-oss-120b-1:0").sent(&none);
+    assert_eq!(
+        sent["additionalModelRequestFields"]["reasoning_effort"],
+        "none"
+    );
+    let request = json!({"messages": user("x"), "reasoning_effort": "high"});
+    let error = model("bedrock/minimax.minimax-m2")
+        .request(&request)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnsupportedParams);
     let request = json!({"messages": user("x"), "reasoning_effort": "high"});
     let error = model("bedrock/meta.llama3-1-70b-instruct-v1:0")
         .request(&request)

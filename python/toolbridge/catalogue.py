@@ -347,11 +347,32 @@ def response_cost(response: Any) -> float | None:
     if usage is None:
         return None
     tier = _member(response, "service_tier")
-    for name, provider in _candidates(response, None, None):
+    facts = _facts(response)
+    candidates = _candidates(response, facts.get("base_model"), None)
+    prices = facts.get("custom_pricing")
+    if prices:
+        return _own_cost(candidates, usage, tier, prices)
+    for name, provider in candidates:
         found = _toolbridge.catalogue_cost(name, provider, usage, tier, None)
         if found is not None:
             return sum(found)
     return None
+
+
+def _own_cost(
+    candidates: list[tuple[str, str | None]], usage: Any, tier: Any, prices: Mapping[str, float]
+) -> float | None:
+    """Computes a cost by the prices of a call, and by the catalogue's where the call has none."""
+    for name, provider in candidates:
+        known = _toolbridge.catalogue_find(name, provider)
+        if known is not None:
+            prices = {**known[1], **prices}
+            break
+    else:
+        if not prices.keys() >= {"input_cost_per_token", "output_cost_per_token"}:
+            return None
+    found = _toolbridge.catalogue_cost("", None, usage, tier, dict(prices))
+    return None if found is None else sum(found)
 
 
 def token_counter(
@@ -414,6 +435,15 @@ def _text_of(response: Any) -> str:
     return "".join(_content(_member(choice, "message")) for choice in choices)
 
 
+def _facts(response: Any) -> dict[str, Any]:
+    """Gives what is known of the call that a response came of."""
+    # The slot: reading `_hidden_params` itself may be what asks for the cost.
+    facts = getattr(response, "_hidden_params_slot", None)
+    if facts is None and not hasattr(type(response), "_hidden_params_slot"):
+        facts = getattr(response, "_hidden_params", None)
+    return facts if isinstance(facts, dict) else {}
+
+
 def _candidates(
     response: Any, model: str | None, provider: str | None
 ) -> list[tuple[str, str | None]]:
@@ -421,11 +451,7 @@ def _candidates(
     found: list[tuple[str, str | None]] = []
     if model:
         found.append((model, provider))
-    # The slot: reading `_hidden_params` itself may be what asks for the cost.
-    facts = getattr(response, "_hidden_params_slot", None)
-    if facts is None and not hasattr(type(response), "_hidden_params_slot"):
-        facts = getattr(response, "_hidden_params", None)
-    facts = facts if isinstance(facts, dict) else {}
+    facts = _facts(response)
     provider = provider or facts.get("custom_llm_provider")
     # The answer names the version that an alias stood for, and the model behind a deployment.
     names = (_member(response, "model"), facts.get("litellm_model_name"))

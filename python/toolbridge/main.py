@@ -195,6 +195,9 @@ async def acompletion(  # noqa: D417
             that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
             arguments, that are asked in this order when the call fails in a way that they may
             not), ``context_window_fallback_dict`` (from a model to the one for longer messages),
+            ``input_cost_per_token``, ``output_cost_per_token`` and the other prices of a token
+            (US dollars; they and ``base_model``, the model whose prices count, decide
+            ``_hidden_params["response_cost"]``),
             ``mock_response``, ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else
             goes into the body.
 
@@ -390,6 +393,9 @@ def completion(  # noqa: D417
             that are sent whatever is known of the provider), ``fallbacks`` (models, or dicts of
             arguments, that are asked in this order when the call fails in a way that they may
             not), ``context_window_fallback_dict`` (from a model to the one for longer messages),
+            ``input_cost_per_token``, ``output_cost_per_token`` and the other prices of a token
+            (US dollars; they and ``base_model``, the model whose prices count, decide
+            ``_hidden_params["response_cost"]``),
             ``mock_response``, ``mock_tool_calls``, ``mock_timeout``, ``mock_delay``; anything else
             goes into the body.
 

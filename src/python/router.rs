@@ -14,6 +14,7 @@ use crate::document::Document;
 use crate::error::{Error, ErrorContext, ErrorKind, Result};
 use crate::gateway::config::Config;
 use crate::json::RawJson;
+use crate::llm::catalogue::cost::Cost;
 use crate::llm::chat_stream::{ChatStream, StreamSource};
 use crate::llm::client::{AnswerContext, StreamedAnswer};
 use crate::llm::failure::FailureSite;
@@ -122,6 +123,14 @@ impl ModelRouter {
             .collect()
     }
 
+    /// The id of the deployment that would be asked now, if this were a request.
+    fn available(&self, model: &str, body: &Bound<'_, PyDict>) -> PyResult<String> {
+        let (core, request) = (self.core(), request(model, body)?);
+        let member = core.available(model, &request);
+        let member = member.map_err(|error| to_py(body.py(), &error))?;
+        Ok(member.deployment().id.clone())
+    }
+
     /// Asks for an answer or a stream; the future gives what `chat_completion` or `chat_stream`
     /// does.
     fn ask<'py>(
@@ -184,7 +193,7 @@ fn request(model: &str, body: &Bound<'_, PyDict>) -> PyResult<RequestBody> {
 
 /// What a router gave, with what is known about it.
 enum Outcome {
-    Whole(RawJson, AnswerContext, Way),
+    Whole(RawJson, AnswerContext, Way, Option<Cost>),
     Stream(StreamedAnswer, Way),
 }
 
@@ -224,7 +233,8 @@ impl Outcome {
         match given {
             Given::Whole(whole) => {
                 context.headers = whole.headers;
-                Ok(Self::Whole(RawJson::trusted(whole.body), context, way))
+                let body = RawJson::trusted(whole.body);
+                Ok(Self::Whole(body, context, way, whole.cost))
             }
             Given::Stream(streamed) => {
                 context.headers.clone_from(&streamed.headers);
@@ -243,16 +253,18 @@ impl Outcome {
     }
 
     fn into_py(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let (given, way) = match self {
-            Self::Whole(body, context, way) => {
+        let (given, way, cost) = match self {
+            Self::Whole(body, context, way, cost) => {
                 let given = completion::whole(py, body.as_bytes(), &context, &way.model)?;
-                (given, way)
+                (given, way, cost)
             }
             Self::Stream(streamed, way) => {
-                (completion::begun(py, streamed, way.model.clone())?, way)
+                let given = completion::begun(py, streamed, way.model.clone())?;
+                (given, way, None)
             }
         };
         let facts = given.bind(py).cast::<PyTuple>()?.get_item(1)?;
+        facts.set_item(intern!(py, "response_cost"), cost.map(Cost::total))?;
         facts.set_item(intern!(py, "model_id"), way.id)?;
         facts.set_item(intern!(py, "model_group"), way.group)?;
         facts.set_item(intern!(py, "attempted_fallbacks"), way.fallbacks)?;

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import toolbridge
-from scripted_openai import COMPLETION, answer, serve
+from scripted_openai import COMPLETION, DONE, answer, chunk, error, serve, stream
 from toolbridge import catalogue
 from toolbridge.types import ModelResponse
 
@@ -182,6 +182,76 @@ async def test_a_response_says_what_it_cost_when_that_is_read():
     assert toolbridge.completion_cost(found) == pytest.approx(cost)
     assert other._hidden_params["response_cost"] is None
     assert other.to_dict() == COMPLETION
+
+
+PRICES = {"input_cost_per_token": 0.5, "output_cost_per_token": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "cost"),
+    [
+        ("custom_openai/nobody-knows", PRICES, 9 * 0.5 + 2),
+        # One price alone: the catalogue's is the other one, where there is any.
+        ("openai/gpt-4o", {"output_cost_per_token": 2}, 9 * 2.5e-06 + 2),
+        ("custom_openai/nobody-knows", {"output_cost_per_token": 2}, None),
+        ("custom_openai/nobody-knows", {"base_model": "gpt-4o-mini"}, 9 * 0.15e-06 + 0.6e-06),
+        ("openai/gpt-4o", {"model_info": {"base_model": "gpt-4o-mini"}}, 9 * 0.15e-06 + 0.6e-06),
+        ("openai/gpt-4o", {"base_model": "gpt-4o-mini", **PRICES}, 9 * 0.5 + 2),
+    ],
+)
+def test_a_call_says_what_its_answer_costs(model, arguments, cost):
+    served = "nobody-knows" if "nobody" in model else "gpt-4o-2024-08-06"
+    with serve(answer({**COMPLETION, "model": served})) as endpoint:
+        found = toolbridge.completion(model, QUESTION, **arguments, **endpoint.settings)
+    assert set(endpoint.body) == {"model", "messages"}
+    wanted = None if cost is None else pytest.approx(cost)
+    for one in (copy.deepcopy(found), pickle.loads(pickle.dumps(found)), found):
+        assert one._hidden_params["response_cost"] == wanted
+
+
+@pytest.mark.asyncio
+async def test_the_prices_of_a_call_are_not_those_of_the_model_that_is_asked_instead():
+    with serve(answer(error("no"), "404 Not Found"), answer()) as endpoint:
+        found = await toolbridge.acompletion(
+            "custom_openai/nobody-knows",
+            QUESTION,
+            fallbacks=["openai/gpt-4o"],
+            **PRICES,
+            **endpoint.settings,
+        )
+    assert found._hidden_params["response_cost"] == pytest.approx(9 * 2.5e-06 + 1e-05)
+
+
+def test_the_costs_of_a_mock_and_of_a_watched_stream_are_those_of_the_call(monkeypatch):
+    mocked = toolbridge.completion("openai/x", QUESTION, mock_response="Hi", **PRICES)
+    usage = mocked.usage
+    cost = usage.prompt_tokens * 0.5 + usage.completion_tokens * 2
+    assert mocked._hidden_params["response_cost"] == pytest.approx(cost)
+    told = []
+    monkeypatch.setattr(
+        toolbridge, "success_callback", [lambda _kwargs, response, *_: told.append(response)]
+    )
+    used = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
+    last = {**chunk({}), "choices": [], "usage": used}
+    with serve(stream(chunk({"content": "Hi"}, "stop"), last, DONE)) as endpoint:
+        list(
+            toolbridge.completion("openai/x", QUESTION, stream=True, **PRICES, **endpoint.settings)
+        )
+    (whole,) = told
+    assert whole._hidden_params["response_cost"] == pytest.approx(10 * 0.5 + 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"input_cost_per_token": "much"}, "input_cost_per_token"),
+        ({"output_cost_per_token": -1}, "output_cost_per_token"),
+        ({"base_model": 4}, "base_model"),
+    ],
+)
+def test_a_price_that_is_none_is_named(arguments, named):
+    with pytest.raises(TypeError, match=named):
+        toolbridge.completion("openai/x", QUESTION, api_key="sk-1234", **arguments)
 
 
 @pytest.mark.asyncio

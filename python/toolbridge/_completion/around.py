@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolbridge import exceptions
-from toolbridge._completion.parameters import prepare
+from toolbridge._completion.parameters import PRICES, prepare
 from toolbridge._completion.streaming import CustomStreamWrapper, wrap_stream
 from toolbridge._toolbridge import (
     chat_completion,
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["acall", "call"]
 
-# What belongs to the model of the call, not to one of another provider.
+# What belongs to the model of the call, whoever provides another one.
+_OF_THE_MODEL = PRICES | {"base_model", "model_info"}
+# What belongs to the provider of the call.
 _OF_THE_PROVIDER = (
     "api_base",
     "api_key",
@@ -156,6 +158,8 @@ def _answered(model: str, request: Request) -> Generator[_Step, Any, Any]:
                 raise
             asked, current = _next(model, request, waiting.pop(0))
         else:
+            if current.charge is not None:
+                _charge(answer, current.charge)
             if tried:
                 answer._hidden_params["attempted_fallbacks"] = len(tried)
                 answer._hidden_params["tried"] = [
@@ -163,6 +167,17 @@ def _answered(model: str, request: Request) -> Generator[_Step, Any, Any]:
                     for name, error in tried
                 ]
             return answer
+
+
+def _charge(answer: ModelResponse | CustomStreamWrapper, charge: Mapping[str, Any]) -> None:
+    """Notes what the call said of its costs, which counts when they are asked for."""
+    if isinstance(answer, ModelResponse):
+        # Read as an attribute, they would be charged before they are complete.
+        facts = answer._hidden_params_slot
+    else:
+        facts = answer._hidden_params
+    facts.update(charge)
+    facts["response_cost"] = None
 
 
 def _others_may_help(error: Exception) -> bool:
@@ -185,6 +200,9 @@ def _next(model: str, request: Request, other: Any) -> _Step:
     arguments = dict(request.arguments)
     changed = {"model": other} if isinstance(other, str) else dict(other)
     name = changed.pop("model", model)
+    if name != model:
+        for own in _OF_THE_MODEL:
+            arguments.pop(own, None)
     if _provider(name) != _provider(model, arguments):
         # A key and an address are for the provider that they were given for, and no other.
         for own in _OF_THE_PROVIDER:

@@ -253,6 +253,7 @@ class Watch:
                 self._tell(one, "log_failure_event", kwargs, None, start, end)
         elif response is not None:
             kwargs["complete_streaming_response"] = response if self.is_stream else None
+            kwargs["response_cost"] = response._hidden_params.get("response_cost")
             for one in (*succeeded, *both):
                 self._tell(one, "log_success_event", kwargs, response, start, end)
 
@@ -336,6 +337,8 @@ class WatchedStream(CustomStreamWrapper):
             from toolbridge._completion.rebuild import stream_chunk_builder
 
             response = stream_chunk_builder(self._chunks)
+            if response is not None:
+                response._hidden_params = dict(self._hidden_params)
         self._watch.ended(response)
 
 

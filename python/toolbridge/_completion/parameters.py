@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from toolbridge._toolbridge import ModelRouter
 
-__all__ = ["Mock", "Request", "prepare"]
+__all__ = ["PRICES", "Mock", "Request", "prepare"]
 
 # Read by the native half, under these names.
 _OPTIONS = frozenset(
@@ -40,6 +40,7 @@ _HANDLED = frozenset(
         "additional_drop_params",
         "api_base",
         "azure_ad_token_provider",
+        "base_model",
         "base_url",
         "context_window_fallback_dict",
         "enable_json_schema_validation",
@@ -53,11 +54,30 @@ _HANDLED = frozenset(
         "mock_response",
         "mock_timeout",
         "mock_tool_calls",
+        "model_info",
         "num_retries",
         "request_timeout",
         "response_format",
         "stream_timeout",
         "timeout",
+    }
+)
+# What the call itself says about its prices, in US dollars for each token.
+PRICES = frozenset(
+    {
+        "cache_creation_input_token_cost",
+        "cache_creation_input_token_cost_above_1hr",
+        "cache_read_input_token_cost",
+        "input_cost_per_audio_token",
+        "input_cost_per_token",
+        "input_cost_per_token_flex",
+        "input_cost_per_token_priority",
+        "output_cost_per_audio_token",
+        "output_cost_per_image_token",
+        "output_cost_per_reasoning_token",
+        "output_cost_per_token",
+        "output_cost_per_token_flex",
+        "output_cost_per_token_priority",
     }
 )
 # LiteLLM's own, for things that this version does not do: kept from the provider, and said once.
@@ -78,7 +98,6 @@ _NOT_BUILT = frozenset(
         "auto_router_embedding_model",
         "auto_router_max_input_chars",
         "azure",
-        "base_model",
         "bos_token",
         "budget_duration",
         "cache",
@@ -109,7 +128,6 @@ _NOT_BUILT = frozenset(
         "humanloop_api_key",
         "include_server_side_tool_invocations",
         "input_cost_per_second",
-        "input_cost_per_token",
         "itpm",
         "keepalive_seconds",
         "lago_api_charge_by",
@@ -137,13 +155,11 @@ _NOT_BUILT = frozenset(
         "merge_reasoning_content_in_choices",
         "model_config",
         "model_file_id_mapping",
-        "model_info",
         "model_list",
         "no-log",
         "order",
         "otpm",
         "output_cost_per_second",
-        "output_cost_per_token",
         "posthog_api_key",
         "posthog_host",
         "preset_cache_key",
@@ -196,7 +212,7 @@ _INTERNAL = frozenset(
         "verbose",
     }
 )
-_OURS = _OPTIONS | _HANDLED | _NOT_BUILT | _INTERNAL
+_OURS = _OPTIONS | _HANDLED | PRICES | _NOT_BUILT | _INTERNAL
 # Fields of a message that say something only when they are set, and those that providers refuse.
 _CONTENT = "content"
 _LITELLM_FIELD = "provider_specific_fields"
@@ -255,6 +271,8 @@ class Request:
     arguments: Mapping[str, Any] = _NOTHING
     # The JSON Schema that the answer has to fit.
     schema: Any = None
+    # What the call says of its costs: facts for `_hidden_params`.
+    charge: Mapping[str, Any] | None = None
     metadata: Any = None
     router: ModelRouter | None = None
 
@@ -410,9 +428,32 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
     request = Request(body, options)
     request.mock = _mock(own)
     request.schema = schema
+    request.charge = _charge(own)
+    if own.get("model_info") and "base_model" not in (request.charge or {}):
+        _warn("model_info", "has an effect by its base_model alone")
     request.metadata = own.get("metadata")
-    request.is_plain = request.mock is None and schema is None
+    request.is_plain = request.mock is None and schema is None and request.charge is None
     return request
+
+
+def _charge(own: dict[str, Any]) -> dict[str, Any] | None:
+    """What the arguments say of the costs of the answer."""
+    charge: dict[str, Any] = {}
+    prices = {name: own[name] for name in own if name in PRICES}
+    for name, price in prices.items():
+        if isinstance(price, bool) or not isinstance(price, (int, float)) or not price >= 0:
+            raise TypeError(f"{name} takes US dollars for one token, a number, not {price!r}")
+    if prices:
+        charge["custom_pricing"] = prices
+    info = own.get("model_info")
+    base = own.get("base_model")
+    if base is None and isinstance(info, dict):
+        base = info.get("base_model")
+    if base is not None:
+        if not isinstance(base, str):
+            raise TypeError(f"base_model takes the name of a model, not {type(base).__name__}")
+        charge["base_model"] = base
+    return charge or None
 
 
 def _without(body: dict[str, Any], dropped: Any) -> dict[str, Any]:

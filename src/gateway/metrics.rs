@@ -26,6 +26,7 @@ pub(super) struct Metrics {
     requests: Counters,
     request_seconds: Histograms,
     refused: Counters,
+    tools_in_flight: Arc<AtomicU64>,
     tool_calls: Counters,
     tool_seconds: Histograms,
     chats: Counters,
@@ -49,6 +50,7 @@ impl Default for Metrics {
                 "toolbridge_refused_requests_total",
                 "Requests without a key, or with one that is not known.",
             ),
+            tools_in_flight: Arc::default(),
             tool_calls: Counters::new(
                 "toolbridge_tool_calls_total",
                 "Calls of tools, by server, tool and outcome.",
@@ -73,9 +75,16 @@ impl Default for Metrics {
     }
 }
 
-/// A request that is in flight.
+/// A request, or a call of a tool, that is in flight.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<AtomicU64>);
+
+impl InFlight {
+    fn of(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -85,8 +94,7 @@ impl Drop for InFlight {
 
 impl Metrics {
     pub(super) fn begin(&self) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(&self.in_flight))
+        InFlight::of(&self.in_flight)
     }
 
     /// How many requests are in flight.
@@ -118,6 +126,7 @@ impl Metrics {
     /// A tool is called; its outcome is said to what this gives.
     pub(super) fn tool(self: &Arc<Self>, server: &str, tool: &str) -> ToolCall {
         ToolCall {
+            _in_flight: InFlight::of(&self.tools_in_flight),
             metrics: Arc::clone(self),
             server: server.to_owned(),
             tool: tool.to_owned(),
@@ -147,6 +156,13 @@ impl Metrics {
             "Requests whose answers have not ended.",
             &[(String::new(), self.in_flight())],
         );
+        let calls = self.tools_in_flight.load(Ordering::Relaxed);
+        gauge(
+            &mut text,
+            "toolbridge_tool_calls_in_flight",
+            "Calls of tools that have not ended, and that their clients wait for.",
+            &[(String::new(), calls)],
+        );
         self.requests.write(&mut text);
         self.request_seconds.write(&mut text);
         self.refused.write(&mut text);
@@ -162,6 +178,7 @@ impl Metrics {
 /// A tool that is called.
 #[derive(Debug)]
 pub(super) struct ToolCall {
+    _in_flight: InFlight,
     metrics: Arc<Metrics>,
     server: String,
     tool: String,
@@ -295,6 +312,7 @@ mod tests {
             Duration::from_millis(3),
         );
         let _two = [metrics.begin(), metrics.begin()];
+        let _third = metrics.tool("a", "b");
         let text = metrics.text();
         for line in [
             r#"toolbridge_tool_calls_total{server="time",tool="now",outcome="ok"} 2"#,
@@ -310,6 +328,7 @@ mod tests {
             r#"toolbridge_http_request_duration_seconds_bucket{route="/mcp",le="+Inf"} 1"#,
             r#"toolbridge_refused_requests_total{route="/mcp"} 1"#,
             "toolbridge_http_requests_in_flight 2",
+            "toolbridge_tool_calls_in_flight 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::describe::completed;
@@ -37,7 +38,8 @@ const MAXIMUM_WISHES: usize = 100;
 pub(super) struct Parking {
     seal: Seal,
     parked: Mutex<HashMap<Ticket, Parked>>,
-    patience: Duration,
+    /// The clock of the states, which no change of the system's time moves.
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -128,19 +130,22 @@ fn refused() -> RpcError {
     )
 }
 
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
-}
-
 impl Parking {
     pub(super) fn new() -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
             seal: Seal::new()?,
             parked: Mutex::default(),
-            patience: PATIENCE,
+            since: Instant::now(),
         }))
+    }
+
+    /// How many calls wait.
+    pub(super) fn count(&self) -> u64 {
+        lock(&self.parked).len() as u64
+    }
+
+    fn now(&self) -> u64 {
+        self.since.elapsed().as_secs()
     }
 
     /// Answers a request, or its repetition.
@@ -160,7 +165,7 @@ impl Parking {
             Some(state) => {
                 let ticket = self
                     .seal
-                    .open(&state, now(), &purpose)
+                    .open(&state, self.now(), &purpose)
                     .ok_or_else(refused)?;
                 let parked = lock(&self.parked).remove(&ticket);
                 let mut call = parked.ok_or_else(refused)?.call;
@@ -197,7 +202,7 @@ impl Parking {
             }
         }
         *lock(&call.stream.0) = None;
-        let until = now() + self.patience.as_secs();
+        let until = self.now() + PATIENCE.as_secs();
         let (ticket, state) = self.seal.seal(until, purpose)?;
         let wishes: Vec<_> = call.open.iter().map(|(key, wish)| wish.text(key)).collect();
         let answer = format!(
@@ -209,9 +214,9 @@ impl Parking {
     }
 
     fn park(self: &Arc<Self>, ticket: Ticket, call: Call) -> Result<(), RpcError> {
-        let (parking, patience) = (Arc::downgrade(self), self.patience);
+        let parking = Arc::downgrade(self);
         let leaving = tokio::spawn(async move {
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(PATIENCE).await;
             if let Some(parking) = parking.upgrade() {
                 let left = lock(&parking.parked).remove(&ticket);
                 // Dropped without the lock, and not before this task could be aborted by it.

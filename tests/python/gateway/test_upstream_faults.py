@@ -78,6 +78,11 @@ class World:
     gateway: Started
     ways: dict[str, Way]
 
+    def way(self, server: str) -> Way:
+        """The way to a server over HTTP."""
+        ways = {"oldest": "sse", "patient_oldest": "patient sse"}
+        return self.ways[ways.get(server, "streamable")]
+
     def caller(self, server: str, era: str = OLD) -> Caller:
         return Caller(self.gateway.origin, f"/mcp/{server}", era)
 
@@ -96,6 +101,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             path = "sse" if mode == "sse" else "mcp"
             behind = f"http://127.0.0.1:{process.stdout.readline().strip()}/{path}"
             ways[mode] = stack.enter_context(Way(behind))
+        # A way has one event stream of HTTP+SSE that its faults are written to.
+        ways["patient sse"] = stack.enter_context(Way(behind))
         url = ways["streamable"].url
         arguments = ["-I", "-S", str(SERVERS / "scripted.py")]
         scripted = {"command": sys.executable, "args": arguments, "protocol_version": OLD}
@@ -111,6 +118,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             servers[name] = {**server, **limits, "timeout": TIMEOUT}
             # 100 MB take a slow machine longer than that.
             servers[f"patient_{name}"] = {**server, **limits, "timeout": PATIENCE}
+        servers["patient_oldest"]["url"] = ways["patient sse"].url
         config = {"mcp_servers": servers}
         folder = tmp_path_factory.mktemp("gateway")
         yield World(stack.enter_context(started(json.dumps(config), folder)), ways)
@@ -135,9 +143,9 @@ def through(
 ) -> str:
     """Spoil a call while another client waits at the same server and a third one uses another; what
     became of the other one."""
-    way = world.ways["sse" if server == "oldest" else "streamable"]
     if spoil in HUGE:
         server = f"patient_{server}"
+    way = world.way(server)
     victim, other = world.caller(server, era), world.caller(server, era)
     bystander = world.caller("healthy")
     for one in (victim, other):
@@ -242,7 +250,7 @@ def test_a_fault_of_http_with_sse_ends_cleanly(case: str, world: World) -> None:
 @pytest.mark.parametrize("server", ["old", "new", "oldest"])
 def test_an_answer_after_its_call_was_cancelled_is_nobodys(server: str, world: World) -> None:
     era = NEW if server == "new" else OLD
-    way = world.ways["sse" if server == "oldest" else "streamable"]
+    way = world.way(server)
     victim, other = world.caller(server, era), world.caller(server, era)
     judged(victim.call(*add(1)), None)
     with nothing_is_left(world.gateway, victim, other):
@@ -287,6 +295,8 @@ def test_a_fault_of_stdio_ends_cleanly(case: str, world: World) -> None:
             # It reads nothing more, and says so much that it is not silent.
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+            # The call that the gateway hears of it by, if it has not yet.
+            victim.call("echo", {"x": 1})
         # Where the process is gone, there is another one.
         for one in (victim, other):
             assert "result" in one.call("echo", {"x": 1})

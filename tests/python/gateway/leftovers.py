@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gateway.process import Started, held, settled
+from gateway.process import PATIENCE, Started, held, settled
 from gateway.raw_client import Caller, metrics
 
 if TYPE_CHECKING:
@@ -33,5 +34,12 @@ def nothing_is_left(gateway: Started, *callers: Caller) -> Iterator[None]:
     finally:
         for caller in callers:
             caller.close()
+    end = time.monotonic() + PATIENCE
+    # What has just ended is counted a moment longer.
+    while (counted := what_is_left(gateway)) != NOTHING:
+        assert time.monotonic() < end, counted
+
+
+def what_is_left(gateway: Started) -> dict[str, float]:
     counted = metrics(gateway.origin)
-    assert {name: counted[name] for name in NOTHING} == NOTHING
+    return {name: counted[name] for name in NOTHING}

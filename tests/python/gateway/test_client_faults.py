@@ -230,7 +230,8 @@ def test_a_client_that_does_not_read_its_answer_is_given_up(
     with in_company(gateway) as (_, other):
         wire = Wire(gateway.origin, other.client.session)
         arguments = {"size": 50 * MEGABYTE}
-        wire.post({**ECHO, "params": {"name": "large", "arguments": arguments}})
+        call = {**ECHO, "params": {"name": "large", "arguments": arguments}}
+        wire.post(call, accept="application/json")
         assert wire.socket.recv(1) == b"H"
         # 50 MB wait for it, and nobody for them.
         assert "result" in other.call("echo", {})

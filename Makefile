@@ -74,7 +74,9 @@ test-official: develop .venv-mcp1/.ready .venv-mcp2/.ready ## the tool bridge wi
 conformance: develop .conformance/.ready ## the official MCP conformance suite: our client, and a server through the gateway
 	PYTHONPATH=python $(BIN)/python tests/conformance/run.py .conformance $(CONFORMANCE_REVISIONS)
 	cargo build --quiet --locked --no-default-features --bin toolbridge
-	$(BIN)/python tests/conformance/run_server.py .conformance "$(CARGO_TARGET_DIR)/debug/toolbridge" $(CONFORMANCE_REVISIONS)
+	cargo build --quiet --locked --no-default-features --example tasks_server
+	$(BIN)/python tests/conformance/run_server.py .conformance "$(CARGO_TARGET_DIR)/debug/toolbridge" \
+		"$(CARGO_TARGET_DIR)/debug/examples/tasks_server" $(CONFORMANCE_REVISIONS)
 
 # The same properties, on text that proptest makes up, are part of `make test`.
 fuzz: ## the fuzz targets of what reads a peer's bytes; needs cargo-fuzz and a nightly compiler

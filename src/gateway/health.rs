@@ -139,6 +139,13 @@ pub(super) async fn metrics(
         "Streams that MCP clients read.",
         &streams,
     );
+    let waiting = [(String::new(), shared.mcp.waiting_calls())];
+    gauge(
+        &mut text,
+        "toolbridge_mcp_calls_waiting",
+        "Calls that their servers have a question about, until their clients come back with the answer.",
+        &waiting,
+    );
     let members = shared.mcp.members();
     let servers: Vec<_> = members
         .iter()

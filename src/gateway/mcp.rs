@@ -127,6 +127,11 @@ impl Endpoint {
         open.count() as u64
     }
 
+    /// How many calls wait for clients that have to come back.
+    pub(super) fn waiting_calls(&self) -> u64 {
+        self.relay.waiting_calls()
+    }
+
     /// Takes other servers; clients and what they have in flight stay.
     pub(super) fn reload(&self, servers: Vec<ServerConfig>, limits: &Limits) -> Result<()> {
         self.relay.reload(servers)?;

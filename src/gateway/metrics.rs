@@ -27,6 +27,7 @@ pub(super) struct Metrics {
     requests: Counters,
     request_seconds: Histograms,
     refused: Counters,
+    tools_in_flight: Arc<AtomicU64>,
     tool_calls: Counters,
     tool_seconds: Histograms,
     chats: Counters,
@@ -51,6 +52,7 @@ impl Default for Metrics {
                 "toolbridge_refused_requests_total",
                 "Requests without a key, or with one that is not known.",
             ),
+            tools_in_flight: Arc::default(),
             tool_calls: Counters::new(
                 "toolbridge_tool_calls_total",
                 "Calls of tools, by server, tool and outcome.",
@@ -79,9 +81,16 @@ impl Default for Metrics {
     }
 }
 
-/// A request that is in flight.
+/// A request, or a call of a tool, that is in flight.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<AtomicU64>);
+
+impl InFlight {
+    fn of(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -91,8 +100,7 @@ impl Drop for InFlight {
 
 impl Metrics {
     pub(super) fn begin(&self) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(&self.in_flight))
+        InFlight::of(&self.in_flight)
     }
 
     /// How many requests are in flight.
@@ -124,6 +132,7 @@ impl Metrics {
     /// A tool is called; its outcome is said to what this gives.
     pub(super) fn tool(self: &Arc<Self>, server: &str, tool: &str) -> ToolCall {
         ToolCall {
+            _in_flight: InFlight::of(&self.tools_in_flight),
             metrics: Arc::clone(self),
             server: server.to_owned(),
             tool: tool.to_owned(),
@@ -154,6 +163,13 @@ impl Metrics {
             "Requests whose answers have not ended.",
             &[(String::new(), self.in_flight())],
         );
+        let calls = self.tools_in_flight.load(Ordering::Relaxed);
+        gauge(
+            &mut text,
+            "toolbridge_tool_calls_in_flight",
+            "Calls of tools that have not ended, and that their clients wait for.",
+            &[(String::new(), calls)],
+        );
         self.requests.write(&mut text);
         self.request_seconds.write(&mut text);
         self.refused.write(&mut text);
@@ -170,6 +186,7 @@ impl Metrics {
 /// A tool that is called.
 #[derive(Debug)]
 pub(super) struct ToolCall {
+    _in_flight: InFlight,
     metrics: Arc<Metrics>,
     server: String,
     tool: String,
@@ -313,6 +330,7 @@ mod tests {
             Duration::from_millis(3),
         );
         let _two = [metrics.begin(), metrics.begin()];
+        let _third = metrics.tool("a", "b");
         let text = metrics.text();
         for line in [
             r#"toolbridge_tool_calls_total{server="time",tool="now",outcome="ok"} 2"#,
@@ -329,6 +347,7 @@ mod tests {
             r#"toolbridge_http_request_duration_seconds_bucket{route="/mcp",le="+Inf"} 1"#,
             r#"toolbridge_refused_requests_total{route="/mcp"} 1"#,
             "toolbridge_http_requests_in_flight 2",
+            "toolbridge_tool_calls_in_flight 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

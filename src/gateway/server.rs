@@ -1,6 +1,8 @@
 //! The listening socket, its connections, and their end. Owns [`Server`]; knows nothing of what is
 //! served.
 
+mod prompt;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::Limits;
 use crate::error::{Error, ErrorKind, Result};
+use prompt::Prompt;
 
 /// The wait before the next connection is taken when the process has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -155,6 +158,12 @@ impl Taking {
         let header_list = u32::try_from(header_bytes).unwrap_or(u32::MAX);
         builder.http2().max_header_list_size(header_list);
         let router = self.router.clone().layer(Extension(ConnectInfo(from)));
+        let Limits {
+            header_timeout,
+            send_timeout,
+            ..
+        } = self.limits;
+        let stream = Prompt::new(stream, header_timeout, send_timeout);
         let connection = builder
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
             .into_owned();

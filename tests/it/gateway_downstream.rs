@@ -334,6 +334,14 @@ async fn headers_that_say_something_else_than_the_body_are_refused() {
         assert_eq!(answer.json()["error"]["code"], code, "{wrong}");
         assert_eq!(answer.json()["id"], 1, "{wrong}");
     }
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let (headers, body) = modern(1, method, json!({"taskId": "mine"}));
+        for wrong in [headers.clone(), format!("{headers}mcp-name: yours\r\n")] {
+            let answer = told(&gateway, &wrong, &body).await;
+            assert_eq!(answer.status, 400, "{wrong}");
+            assert_eq!(answer.json()["error"]["code"], -32020, "{wrong}");
+        }
+    }
     let encoded = headers.replace("s-echo", "=?base64?cy1lY2hv?=");
     assert_eq!(told(&gateway, &encoded, &body).await.status, 200);
     gateway.stop().await;

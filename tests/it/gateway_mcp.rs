@@ -2,6 +2,7 @@
 
 mod many;
 mod sampled;
+mod states;
 mod world;
 
 use std::sync::LazyLock;
@@ -9,6 +10,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use states::{again, parked};
 use world::{Client, Does, META, Upstream, gateway, server, text_of};
 
 const ALL: &str = r#"{"sampling":{},"elicitation":{},"roots":{"listChanged":true}}"#;
@@ -370,27 +372,6 @@ async fn what_a_new_server_wants_is_asked_of_an_old_client() {
     gateway.stop().await;
 }
 
-/// A call that waits for its client: the state, and the parameters of the request.
-async fn parked(upstream: &Upstream, client: &Client) -> (String, String) {
-    let asks = r#"{"jsonrpc":"2.0","id":77,"method":"elicitation/create","params":{"message":"?","x":1.50}}"#;
-    upstream.does("tools/call", Does::Asks(asks.to_owned()));
-    let params = format!(r#"{{"name":"t",{META}}}"#);
-    let answer = client.request("tools/call", &params).await;
-    let result = answer.result();
-    assert_eq!(text_of(result, "resultType"), r#""input_required""#);
-    assert_eq!(
-        text_of(result, "inputRequests"),
-        r#"{"1":{"method":"elicitation/create","params":{"message":"?","x":1.50}}}"#
-    );
-    (text_of(result, "requestState").to_owned(), params)
-}
-
-fn again(name: &str, state: &str) -> String {
-    format!(
-        r#"{{"name":"{name}","inputResponses":{{"1":{{"action":"accept","n":1.0}}}},"requestState":{state},{META}}}"#
-    )
-}
-
 #[tokio::test]
 async fn what_an_old_server_asks_becomes_a_wish_and_the_repetition_wakes_the_call() {
     let upstream = Upstream::old().await;
@@ -400,8 +381,8 @@ async fn what_an_old_server_asks_becomes_a_wish_and_the_repetition_wakes_the_cal
         .request("server/discover", &format!("{{{META}}}"))
         .await;
     assert_eq!(text_of(discovered.result(), "odd"), "1.50");
-    let (state, _) = parked(&upstream, &client).await;
-    let answer = client.request("tools/call", &again("t", &state)).await;
+    let state = parked(&upstream, &client).await;
+    let answer = client.request("tools/call", &again(&state)).await;
     let result: Value = serde_json::from_str(answer.result()).unwrap();
     assert_eq!(result["resultType"], "complete");
     assert_eq!(
@@ -409,40 +390,5 @@ async fn what_an_old_server_asks_becomes_a_wish_and_the_repetition_wakes_the_cal
         r#"{"jsonrpc":"2.0","id":77,"result":{"action":"accept","n":1.0}}"#
     );
     assert_eq!(upstream.count("tools/call"), 1);
-    // Used twice.
-    let refused = client.request("tools/call", &again("t", &state)).await;
-    assert!(
-        refused.error().contains("requestState"),
-        "{}",
-        refused.error()
-    );
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn a_state_of_another_request_or_that_was_changed_wakes_nothing() {
-    let (upstream, other) = (Upstream::old().await, Upstream::old().await);
-    let gateway = gateway(vec![server("one", &upstream), server("two", &other)]).await;
-    let client = Client::new(&gateway, "/mcp/one");
-    let (state, _) = parked(&upstream, &client).await;
-    let changed = state.replacen(&state[5..6], if &state[5..6] == "A" { "B" } else { "A" }, 1);
-    let elsewhere = client.at(&gateway, "/mcp/two");
-    for (client, params) in [
-        (&client, again("other", &state)),
-        (&client, again("t", &changed)),
-        (&client, again("t", "\"made up\"")),
-        (&elsewhere, again("t", &state)),
-    ] {
-        let refused = client.request("tools/call", &params).await;
-        assert!(
-            refused.error().contains("requestState"),
-            "{}",
-            refused.error()
-        );
-    }
-    // None of it has used the state up.
-    let answer = client.request("tools/call", &again("t", &state)).await;
-    assert!(answer.result().contains("accept"));
-    assert_eq!(other.count("tools/call"), 0);
     gateway.stop().await;
 }

@@ -20,7 +20,9 @@ server:
 client:
   - initialize
 not_scored:
-  - scenario: tasks
+  - scenario: tasks-lifecycle
+    leg: server
+  - scenario: dns-rebinding
     leg: server
 """
 
@@ -59,7 +61,9 @@ def test_what_is_required_is_read_from_the_lists_of_the_suite(
     lists.mkdir(parents=True)
     (lists / "2026-07-28.yaml").write_text(REQUIREMENTS)
     assert runner.read_required(tmp_path, "2026-07-28") == ["ping", "tools-list"]
+    assert runner.read_tasks(tmp_path, "2026-07-28") == ["tasks-lifecycle"]
     (lists / "2025-11-25.yaml").write_text("client:\n  - initialize\n")
+    assert runner.read_tasks(tmp_path, "2025-11-25") == []
     with pytest.raises(SystemExit, match="2025-11-25"):
         runner.read_required(tmp_path, "2025-11-25")
 

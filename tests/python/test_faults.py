@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 import threading
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from servers.fault_proxy import Counts, FaultProxy, forward, peak_kilobytes, reset
+from servers import faults
+from servers.fault_proxy import Counts, FaultProxy, forward, peak_kilobytes
+from servers.faults import MEGABYTE
 from servers.http_scripted import PATIENCE
 from servers.sessions import session as stdio_session
 from toolbridge.exceptions import (
@@ -29,7 +30,6 @@ from toolbridge.mcp.client.streamable_http import streamable_http_client
 pytest.importorskip("mcp.server.mcpserver", reason="needs the official SDK 2")
 
 SERVER = Path(__file__).parent / "servers" / "official.py"
-MEGABYTE = 1 << 20
 # What a fault that never ends may cost its caller.
 SOON = 0.5
 
@@ -104,153 +104,47 @@ async def gone(before):
         await asyncio.sleep(0)
 
 
-def say(status, body="", kind="text/plain", *headers):
-    return lambda exchange: exchange.respond(status, body, kind, *headers)
-
-
-def result_of(exchange, text="3"):
-    return exchange.answer(text)
-
-
-def stream(*pieces, end=True):
-    """Answer with an event stream of these pieces; functions are given the exchange."""
-
-    def action(exchange):
-        exchange.stream()
-        for piece in pieces:
-            exchange.write(piece(exchange) if callable(piece) else piece)
-        if end:
-            exchange.end()
-        else:
-            exchange.wait_until_closed()
-
-    return action
-
-
-def event(make):
-    return lambda exchange: b"data: " + make(exchange) + b"\n\n"
-
-
-def answer(exchange):
-    return json.dumps(result_of(exchange)).encode()
-
-
-def other(exchange):
-    return json.dumps({**result_of(exchange, "no"), "id": 987654}).encode()
-
-
-def endless(exchange):
-    exchange.stream()
-    note = {
-        "jsonrpc": "2.0",
-        "method": "notifications/message",
-        "params": {"level": "info", "data": 1},
-    }
-    try:
-        while True:
-            exchange.event(note)
-    except OSError:
-        return
-
-
-def huge(exchange):
-    exchange.stream()
-    exchange.write(
-        f'data: {{"jsonrpc": "2.0", "id": {exchange.request.message["id"]}, "result": {{"x": "'
-    )
-    for _ in range(100):
-        exchange.write(b"x" * MEGABYTE)
-    exchange.write(b'"}}\n\n')
-    exchange.end()
-
-
-def half_json(exchange):
-    text = answer(exchange)
-    exchange.head(200, "Content-Type: application/json", f"Content-Length: {len(text)}")
-    exchange.write(text[: len(text) // 2])
-    exchange.end()
-
-
-def loop(exchange):
-    exchange.respond(308, "", "text/plain", "Location: /mcp?again=1")
-
-
-ELSEWHERE = "Location: http://127.0.0.1:1/elsewhere?token=hidden"
 STREAMABLE = {
-    "reset": (reset, ConnectionClosedError, "outcome is unknown.*broke"),
-    "half a message": (half_json, ConnectionClosedError, "outcome is unknown.*broke"),
-    "half an answer": (
-        lambda exchange: forward(exchange, part=0.5),
-        ConnectionClosedError,
-        "outcome is unknown.*without an answer",
-    ),
-    "half an event": (
-        stream(lambda exchange: b"data: " + answer(exchange)[:20]),
-        ConnectionClosedError,
-        "outcome is unknown.*without an answer",
-    ),
-    "wrong content type": (say(200, "<p>hello", "text/html"), TransportError, "text/html.*hello"),
-    "401": (say(401, "who"), TransportError, "401.*headers or auth"),
-    "403": (say(403, "no"), TransportError, "403.*do not allow"),
-    "404": (say(404), ConnectionClosedError, "no longer knows this session"),
-    "429": (
-        say(429, "slow down", "text/plain", "Retry-After: 7"),
-        TransportError,
-        "429.*asked again after 7.*slow down",
-    ),
-    "500": (say(500, "oops"), TransportError, "500.*oops"),
-    "503": (say(503, "", "text/plain", "Retry-After: 1"), TransportError, "503.*after 1"),
-    "redirect elsewhere": (
-        say(307, "", "text/plain", ELSEWHERE),
-        TransportError,
-        "redirect to http://127.0.0.1:1 ",
-    ),
+    "reset": (ConnectionClosedError, "outcome is unknown.*broke"),
+    "half a message": (ConnectionClosedError, "outcome is unknown.*broke"),
+    "half an answer": (ConnectionClosedError, "outcome is unknown.*without an answer"),
+    "half an event": (ConnectionClosedError, "outcome is unknown.*without an answer"),
+    "wrong content type": (TransportError, "text/html.*hello"),
+    "401": (TransportError, "401.*headers or auth"),
+    "403": (TransportError, "403.*do not allow"),
+    "404": (ConnectionClosedError, "no longer knows this session"),
+    "429": (TransportError, "429.*asked again after 7.*slow down"),
+    "500": (TransportError, "500.*oops"),
+    "503": (TransportError, "503.*after 1"),
+    "redirect elsewhere": (TransportError, "redirect to http://127.0.0.1:1 "),
     "redirect that drops the message": (
-        say(302, "", "text/plain", "Location: /other"),
         TransportError,
         "302.*redirect to http://127.0.0.1:[0-9]+ is not followed",
     ),
-    "redirect for ever": (loop, TransportError, "308.*redirect"),
-    "endless stream": (endless, MCPTimeoutError, "0.5"),
-    "huge event": (huge, TransportError, "10485[0-9]{4} bytes.*max"),
-    "invalid utf-8 in JSON": (
-        lambda exchange: (
-            exchange.head(200, "Content-Type: application/json", "Content-Length: 4"),
-            exchange.write(b'"\xff\xfe"'),
-        ),
-        TransportError,
-        "does not answer it",
-    ),
-    "invalid utf-8 in an event": (
-        stream(event(lambda exchange: answer(exchange).replace(b'"3"', b'"\xff"'))),
-        TransportError,
-        "not valid JSON.*invalid unicode",
-    ),
-    "unknown id": (stream(event(other), event(answer)), None, "3"),
-    "duplicate answers": (stream(event(answer), event(answer), event(answer)), None, "3"),
+    "redirect for ever": (TransportError, "308.*redirect"),
+    "endless stream": (MCPTimeoutError, "0.5"),
+    "huge event": (TransportError, "10485[0-9]{4} bytes.*max"),
+    "invalid utf-8 in JSON": (TransportError, "does not answer it"),
+    "invalid utf-8 in an event": (TransportError, "not valid JSON.*invalid unicode"),
+    "unknown id": (None, "3"),
+    "duplicate answers": (None, "3"),
 }
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("case", STREAMABLE)
+@pytest.mark.parametrize("case", faults.STREAMABLE)
 async def test_a_fault_of_streamable_http_ends_cleanly(case, behind):
-    await fault(streamable_http_client, behind["streamable"], *STREAMABLE[case])
+    spoil = faults.STREAMABLE[case]
+    await fault(streamable_http_client, behind["streamable"], spoil, *STREAMABLE[case])
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("where", ["head", "body", "stream"])
+@pytest.mark.parametrize("where", faults.STALLS)
 async def test_a_stalled_answer_ends_after_the_read_timeout(where, behind):
-    def stall(exchange):
-        if where == "body":
-            exchange.head(200, "Content-Type: application/json", "Content-Length: 100")
-        elif where == "stream":
-            exchange.stream()
-        exchange.wait_until_closed()
-
     await fault(
         streamable_http_client,
         behind["streamable"],
-        stall,
+        faults.STALLS[where],
         ConnectionClosedError,
         "outcome is unknown.*sent nothing for 2 s",
         # It counts for the messages that open the session too.
@@ -284,7 +178,7 @@ async def test_an_answer_after_its_call_was_given_up_is_nobodys(client, behind):
 
 @pytest.mark.asyncio
 async def test_an_event_over_the_limit_is_never_held(behind):
-    with FaultProxy(behind["streamable"], tools__call=huge) as proxy:
+    with FaultProxy(behind["streamable"], tools__call=faults.STREAMABLE["huge event"]) as proxy:
         async with session(streamable_http_client, proxy.url) as one:
             before = peak_kilobytes()
             with pytest.raises(TransportError, match="bytes"):
@@ -293,94 +187,47 @@ async def test_an_event_over_the_limit_is_never_held(behind):
             assert peak_kilobytes(reset=False) - before < 32 << 10
 
 
-def on_stream(*pieces):
-    """Accept the message, and write to the event stream; what is no bytes ends or resets it."""
-
-    def action(exchange):
-        assert exchange.server.has_stream.wait(PATIENCE)
-        stream = exchange.server.stream
-        exchange.respond(202)
-        for piece in pieces:
-            if piece == "end":
-                stream.end()
-            else:
-                stream.write(piece(exchange) if callable(piece) else piece)
-
-    return action
-
-
-def message(make):
-    return lambda exchange: b"event: message\ndata: " + make(exchange) + b"\n\n"
-
-
-def huge_message(exchange):
-    number = exchange.request.message["id"]
-    text = b"x" * (100 * MEGABYTE)
-    return b'data: {"jsonrpc":"2.0","id":%d,"result":{"x":"%s"}}\n\n' % (number, text)
-
-
 SSE = {
-    "reset": (reset, ConnectionClosedError, "outcome is unknown.*broke"),
-    "half a message": (
-        on_stream(lambda exchange: b"data: " + answer(exchange)[:20], "end"),
-        ConnectionClosedError,
-        "outcome is unknown.*ended its event stream",
-    ),
-    "401": (say(401, "who"), TransportError, "401.*headers or auth"),
-    "403": (say(403, "no"), TransportError, "403.*do not allow"),
-    "404": (say(404), TransportError, "404"),
-    "429": (say(429, "slow", "text/plain", "Retry-After: 7"), TransportError, "429.*after 7.*slow"),
-    "500": (say(500, "oops"), TransportError, "500.*oops"),
-    "503": (say(503), TransportError, "503"),
-    "redirect elsewhere": (
-        say(307, "", "text/plain", ELSEWHERE),
-        TransportError,
-        "redirect to http://127.0.0.1:1 ",
-    ),
-    "silence": (say(202), MCPTimeoutError, "0.5"),
-    "huge event": (on_stream(huge_message), TransportError, "10485[0-9]{4} bytes.*max"),
-    "invalid utf-8": (
-        on_stream(message(lambda exchange: answer(exchange).replace(b'"3"', b'"\xff"'))),
-        TransportError,
-        "not valid JSON.*invalid unicode",
-    ),
-    "unknown id": (on_stream(message(other), message(answer)), None, "3"),
-    "duplicate answers": (on_stream(message(answer), message(answer)), None, "3"),
+    "reset": (ConnectionClosedError, "outcome is unknown.*broke"),
+    "half a message": (ConnectionClosedError, "outcome is unknown.*ended its event stream"),
+    "401": (TransportError, "401.*headers or auth"),
+    "403": (TransportError, "403.*do not allow"),
+    "404": (TransportError, "404"),
+    "429": (TransportError, "429.*after 7.*slow"),
+    "500": (TransportError, "500.*oops"),
+    "503": (TransportError, "503"),
+    "redirect elsewhere": (TransportError, "redirect to http://127.0.0.1:1 "),
+    "silence": (MCPTimeoutError, "0.5"),
+    "huge event": (TransportError, "10485[0-9]{4} bytes.*max"),
+    "invalid utf-8": (TransportError, "not valid JSON.*invalid unicode"),
+    "unknown id": (None, "3"),
+    "duplicate answers": (None, "3"),
 }
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("case", SSE)
+@pytest.mark.parametrize("case", faults.SSE)
 async def test_a_fault_of_http_with_sse_ends_cleanly(case, behind):
-    await fault(sse_client, behind["sse"], *SSE[case])
+    await fault(sse_client, behind["sse"], faults.SSE[case], *SSE[case])
 
 
-def reply(text):
-    return f'{{"jsonrpc":"2.0","id":<id>,"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}\n'
-
-
-NUMBERED = reply("no").replace("<id>", "987654")
 STDIO = {
-    "half a message": ("half", {}, TransportError, "not valid JSON: EOF"),
-    "silence": ("silent", {}, MCPTimeoutError, "0.5"),
-    "invalid utf-8": (
-        "raw",
-        {"text": reply("\xff")},
-        TransportError,
-        "not valid JSON.*invalid unicode",
-    ),
-    "huge message": ("large", {"size": 100 * MEGABYTE}, TransportError, "10485[0-9]{4} bytes.*max"),
-    "unknown id": ("raw", {"text": NUMBERED + reply("3")}, None, "3"),
-    "duplicate answers": ("raw", {"text": reply("3") * 3}, None, "3"),
-    "no line end": ("half", {"text": reply("3").strip()}, None, "3"),
-    "endless stream": ("endless", {}, MCPTimeoutError, "0.5"),
+    "half a message": (TransportError, "not valid JSON: EOF"),
+    "silence": (MCPTimeoutError, "0.5"),
+    "invalid utf-8": (TransportError, "not valid JSON.*invalid unicode"),
+    "huge message": (TransportError, "10485[0-9]{4} bytes.*max"),
+    "unknown id": (None, "3"),
+    "duplicate answers": (None, "3"),
+    "no line end": (None, "3"),
+    "endless stream": (MCPTimeoutError, "0.5"),
 }
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("case", STDIO)
+@pytest.mark.parametrize("case", faults.STDIO)
 async def test_a_fault_of_stdio_ends_cleanly(case):
-    tool, arguments, outcome, words = STDIO[case]
+    tool, arguments = faults.STDIO[case]
+    outcome, words = STDIO[case]
     async with stdio_session():
         pass
     before = Counts()

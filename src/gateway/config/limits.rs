@@ -18,6 +18,8 @@ pub struct Limits {
     pub body_bytes: Option<u64>,
     /// How long a client may take to send it, from its first byte to its last.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub send_timeout: Duration,
     /// Sessions of MCP clients at once.
     pub sessions: usize,
     /// Requests of one session at once.
@@ -34,6 +36,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             body_bytes: None,
             body_timeout: Duration::from_mins(2),
+            send_timeout: Duration::from_mins(2),
             sessions: 10_000,
             requests_per_session: 1_000,
             stop_timeout: Duration::from_secs(30),
@@ -59,6 +62,7 @@ pub(super) fn limits(fields: &mut Fields<'_>) -> Result<Limits> {
         header_timeout: time(fields, "header_timeout", default.header_timeout)?,
         body_bytes: megabytes.map(|megabytes| megabytes.saturating_mul(1 << 20)),
         body_timeout: time(fields, "body_timeout", default.body_timeout)?,
+        send_timeout: time(fields, "send_timeout", default.send_timeout)?,
         sessions: size(fields, "max_sessions", 1, default.sessions)?,
         requests_per_session: size(
             fields,

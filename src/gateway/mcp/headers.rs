@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::message::{INVALID_PARAMS, Request, RpcError};
 use crate::json::RawJson;
+use crate::mcp::client::headers::name_of;
 use crate::mcp::client::{LEGACY_VERSIONS, MODERN_VERSIONS};
 
 pub(super) const SESSION_ID: &str = "mcp-session-id";
@@ -116,14 +117,6 @@ struct Meta<'a> {
     info: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    uri: Option<Cow<'a, str>>,
-}
-
 /// Finds out which revision a request is of, and checks that its headers say what its body says.
 pub(super) fn revision(headers: &HeaderMap, request: &Request) -> Result<Revision, RpcError> {
     let header = single(headers, VERSION)?;
@@ -194,22 +187,13 @@ fn mirrored(headers: &HeaderMap, request: &Request) -> Result<(), RpcError> {
         }
         Some(_) => {}
     }
-    if !matches!(
-        request.method.as_str(),
-        "tools/call" | "prompts/get" | "resources/read"
-    ) {
-        return Ok(());
-    }
     let params = request.params.as_ref();
-    let named = params.map(|raw| serde_json::from_slice::<Named<'_>>(raw.as_bytes()));
+    let named = params.map(|params| name_of(&request.method, params));
     let named = named.transpose().map_err(|failure| {
         RpcError::new(INVALID_PARAMS, format!("params names nothing: {failure}"))
     })?;
     // A request without a name is refused by whoever serves it.
-    let Some(name) = named.and_then(|named| match request.method.as_str() {
-        "resources/read" => named.uri,
-        _ => named.name,
-    }) else {
+    let Some(name) = named.flatten() else {
         return Ok(());
     };
     let Some(header) = single(headers, "mcp-name")? else {

@@ -153,6 +153,11 @@ impl Relay {
         Ok(())
     }
 
+    /// How many calls wait for clients that have to come back.
+    pub(super) fn waiting_calls(&self) -> u64 {
+        self.parking.count()
+    }
+
     /// What answers for clients that cannot.
     pub(super) fn sampler(&self) -> &Sampler {
         &self.sampler

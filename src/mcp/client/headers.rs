@@ -36,13 +36,18 @@ pub type Headers = Vec<(HeaderName, HeaderValue)>;
 /// `Mcp-Method`, and `Mcp-Name` where the method has one; `params` is the object that is sent.
 pub fn standard(method: &str, params: Option<&RawJson>) -> Headers {
     let mut headers = vec![(METHOD, encoded(method))];
-    if let Some(name) = params.and_then(|params| name_of(method, params)) {
+    let name = params.and_then(|params| name_of(method, params).ok().flatten());
+    if let Some(name) = name {
         headers.push((NAME, encoded(&name)));
     }
     headers
 }
 
-fn name_of(method: &str, params: &RawJson) -> Option<String> {
+/// What a request names; none if its method names nothing, or it does not.
+///
+/// # Errors
+/// Parameters that cannot be read, or that name something twice.
+pub fn name_of(method: &str, params: &RawJson) -> serde_json::Result<Option<String>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Named<'a> {
@@ -53,14 +58,20 @@ fn name_of(method: &str, params: &RawJson) -> Option<String> {
         #[serde(borrow, default)]
         task_id: Option<&'a RawValue>,
     }
-    let named: Named<'_> = serde_json::from_slice(params.as_bytes()).ok()?;
-    let value = match method {
-        "tools/call" | "prompts/get" => named.name,
-        "resources/read" => named.uri,
-        "tasks/get" | "tasks/update" | "tasks/cancel" => named.task_id,
-        _ => None,
+    let is_task = matches!(method, "tasks/get" | "tasks/update" | "tasks/cancel");
+    let is_resource = method == "resources/read";
+    if !is_task && !is_resource && !matches!(method, "tools/call" | "prompts/get") {
+        return Ok(None);
+    }
+    let named: Named<'_> = serde_json::from_slice(params.as_bytes())?;
+    let value = match (is_task, is_resource) {
+        (true, _) => named.task_id,
+        (_, true) => named.uri,
+        _ => named.name,
     };
-    serde_json::from_str(value?.get()).ok()
+    value
+        .map(|value| serde_json::from_str(value.get()))
+        .transpose()
 }
 
 /// The value of a header: the text as it is, or in Base64 where a header cannot carry it.

@@ -30,7 +30,8 @@ pub(crate) enum Does {
     /// Says these messages on the stream of the request, where `{token}` stands for its progress token,
     /// and then answers with the result.
     Says(Vec<String>, String),
-    /// Asks the client: sends this request on the stream and answers with the text of what comes back.
+    /// Asks the client: sends this request on the stream and answers with the text of what comes back;
+    /// the guard tells when it is given up.
     Asks(String),
     /// Never answers; the guard tells when it is given up.
     Holds,
@@ -65,8 +66,10 @@ fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 async fn take(State(script): State<Arc<Script>>, headers: HeaderMap, body: Bytes) -> Response {
     let text = String::from_utf8(body.to_vec()).unwrap();
     let Some(method) = member(&text, "method") else {
-        let waiting = script.answers.lock().unwrap().remove(0);
-        waiting.send(text).unwrap();
+        let mut answers = script.answers.lock().unwrap();
+        // Calls that were given up wait for none.
+        answers.retain(|waiting| !waiting.is_closed());
+        answers.remove(0).send(text).unwrap();
         return StatusCode::ACCEPTED.into_response();
     };
     let method: String = serde_json::from_str(method).unwrap();
@@ -106,8 +109,10 @@ async fn take(State(script): State<Arc<Script>>, headers: HeaderMap, body: Bytes
         Some(Does::Asks(request)) => {
             let (sender, mut answers) = mpsc::unbounded_channel();
             script.answers.lock().unwrap().push(sender);
+            let guard = Guard(Some(Arc::clone(&script)));
             let events = async_stream(format!("data: {request}\n\n"), async move {
                 let heard = answers.recv().await.unwrap();
+                guard.answered();
                 let heard = Value::from(heard).to_string();
                 format!(
                     "data: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[],\"heard\":{heard}}}}}\n\n"
@@ -116,7 +121,7 @@ async fn take(State(script): State<Arc<Script>>, headers: HeaderMap, body: Bytes
             answer("text/event-stream", events)
         }
         Some(Does::Holds) => {
-            let guard = Guard(Arc::clone(&script));
+            let guard = Guard(Some(Arc::clone(&script)));
             script.held.notify_one();
             std::future::pending::<()>().await;
             drop(guard);
@@ -161,11 +166,20 @@ fn async_stream(first: String, rest: impl Future<Output = String> + Send + 'stat
     Body::from_stream(first.chain(rest))
 }
 
-struct Guard(Arc<Script>);
+/// Tells that nobody waits for an answer any more.
+struct Guard(Option<Arc<Script>>);
+
+impl Guard {
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.given_up.notify_one();
+        if let Some(script) = &self.0 {
+            script.given_up.notify_one();
+        }
     }
 }
 

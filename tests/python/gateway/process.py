@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,3 +72,19 @@ def started(config: str, folder: Path, *arguments: str) -> Iterator[Started]:
             process.terminate()
             process.wait(PATIENCE)
             reader.join(PATIENCE)
+
+
+def held(pid: int) -> tuple[int, int]:
+    """The memory and the descriptors of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def settled(pid: int, descriptors: int) -> bool:
+    """Whether a process comes to hold so few descriptors, which takes closed connections a moment."""
+    end = time.monotonic() + PATIENCE
+    while held(pid)[1] > descriptors:
+        if time.monotonic() > end:
+            return False
+        threading.Event().wait(0.05)
+    return True

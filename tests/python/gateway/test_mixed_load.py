@@ -8,8 +8,6 @@ import os
 import random
 import socket
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from gateway.process import started
+from gateway.process import held, settled, started
+from gateway.raw_client import ACCEPT, Client, modern
 
 SERVER = """
 import json, sys
@@ -45,45 +44,14 @@ TURNS = int(os.environ.get("TOOLBRIDGE_MIXED_TURNS", "900"))
 ROUNDS = 4
 # What a round may add to the memory of the one before; a leak of about 1 kB a turn is beyond it.
 GROWTH = 1 << 20
-PATIENCE = 30.0
-ACCEPT = "application/json, text/event-stream"
-NEW = "2026-07-28"
 SECRET = "sk-of-the-load"
 
 
-class Client:
+class Turn(Client):
     """One turn of one client: a connection of its own."""
 
     def __init__(self, place: str) -> None:
-        self.place = place
-        self.http = http.client.HTTPConnection(place, timeout=PATIENCE)
-        self.session = ""
-
-    def ask(
-        self, method: str, path: str, body: Any = None, key: str = SECRET, **more: str
-    ) -> http.client.HTTPResponse:
-        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        headers |= {"accept": ACCEPT} | {name.replace("_", "-"): more[name] for name in more}
-        if self.session:
-            headers["mcp-session-id"] = self.session
-        text = body if isinstance(body, str | None) else json.dumps(body)
-        self.http.request(method, path, text, headers)
-        return self.http.getresponse()
-
-    def rpc(self, method: str, params: dict[str, Any], **more: str) -> bytes:
-        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        with self.ask("POST", "/mcp", message, **more) as answer:
-            assert answer.status == http.client.OK, answer.read()
-            self.session = answer.getheader("mcp-session-id", self.session)
-            return answer.read()
-
-    def begin(self) -> None:
-        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
-        self.rpc("initialize", params)
-
-    def end(self) -> None:
-        with self.ask("DELETE", "/mcp") as answer:
-            assert answer.status == http.client.OK
+        super().__init__(place, key=SECRET)
 
     def call(self, path: str, tool: str, meta: dict[str, Any] | None = None, **more: str) -> bytes:
         params = {"name": tool, "arguments": {"x": random.random()}} | (
@@ -103,9 +71,7 @@ class Client:
         self.end()
 
     def no_session(self) -> None:
-        about = {"protocolVersion": NEW, "clientCapabilities": {}, "clientInfo": {}}
-        meta = {f"io.modelcontextprotocol/{key}": about[key] for key in about}
-        more = {"mcp_protocol_version": NEW, "mcp_method": "tools/call", "mcp_name": "echo"}
+        meta, more = modern("tools/call", "echo")
         assert b"text" in self.call("/mcp/load", "echo", meta, **more)
 
     def vanishes(self) -> None:
@@ -122,7 +88,7 @@ class Client:
 
     def listens(self) -> None:
         self.begin()
-        listener = Client(self.place)
+        listener = Turn(self.place)
         listener.session = self.session
         listener.ask("GET", "/mcp").close()
         listener.http.close()
@@ -132,7 +98,7 @@ class Client:
         stream = self.ask("GET", "/sse", accept="text/event-stream")
         while not (line := stream.readline()).startswith(b"data:"):
             assert line, "the stream ended"
-        poster = Client(self.place)
+        poster = Turn(self.place)
         path = urljoin("/sse", line.partition(b":")[2].strip().decode())
         params = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {}}
         message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
@@ -178,40 +144,24 @@ class Client:
 
 
 DOES = [
-    Client.a_session,
-    Client.no_session,
-    Client.vanishes,
-    Client.listens,
-    Client.old_transport,
-    Client.chats,
-    Client.streams,
-    Client.calls_over_rest,
-    Client.is_wrong,
+    Turn.a_session,
+    Turn.no_session,
+    Turn.vanishes,
+    Turn.listens,
+    Turn.old_transport,
+    Turn.chats,
+    Turn.streams,
+    Turn.calls_over_rest,
+    Turn.is_wrong,
 ]
 
 
 def turn(place: str, number: int) -> None:
-    client = Client(place)
+    client = Turn(place)
     try:
         DOES[number % len(DOES)](client)
     finally:
         client.http.close()
-
-
-def held(pid: int) -> tuple[int, int]:
-    """The memory and the descriptors of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def settled(pid: int, descriptors: int) -> bool:
-    """Whether the connections of a round are closed, which takes the gateway a moment."""
-    end = time.monotonic() + PATIENCE
-    while held(pid)[1] > descriptors:
-        if time.monotonic() > end:
-            return False
-        threading.Event().wait(0.05)
-    return True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -241,7 +191,7 @@ def test_mixed_load_leaves_nothing_behind(tmp_path: Path) -> None:
             list(clients.map(lambda number: turn(place, number), range(TURNS)))
             assert settled(gateway.pid, idle), "connections or pipes are left"
             after.append(held(gateway.pid)[0])
-        client = Client(place)
+        client = Turn(place)
         with client.ask("GET", "/metrics") as answer:
             lines = answer.read().decode().splitlines()
         client.http.close()

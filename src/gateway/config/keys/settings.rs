@@ -28,6 +28,7 @@ keys! { GENERAL of General;
     yes "max_header_bytes", "number", "`65536`", "The headers of a request, in bytes. Ours.";
     yes "header_timeout", "seconds", "`30`", "How long a client may take to send them. Ours.";
     yes "body_timeout", "seconds", "`120`", "How long a client may take to send a body, from its first byte to its last. Ours.";
+    yes "send_timeout", "seconds", "`120`", "How long a client may take nothing of what it is sent, before its connection ends. Ours.";
     yes "max_sessions", "number", "`10000`", "Sessions of MCP clients at once. Ours.";
     yes "max_requests_per_session", "number", "`1000`", "Requests of one session at once. Ours.";
     yes "shutdown_timeout", "seconds", "`30`", "How long what is in flight may take to end once the gateway stops. Ours.";

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::describe::completed;
 use super::direct::own_level;
 use super::sampled::Halves;
-use super::seal::{Purpose, Seal, Ticket, state_of};
+use super::seal::{Clock, Purpose, Seal, Ticket, state_of};
 use super::splice::{member, named, progress_token, with_member, without_envelope};
 use super::{Asked, traced};
 use crate::error::Result;
@@ -38,9 +38,9 @@ const MAXIMUM_WISHES: usize = 100;
 pub(super) struct Parking {
     seal: Seal,
     parked: Mutex<HashMap<Ticket, Parked>>,
-    patience: Duration,
     /// Of clients whose servers have no handshake either: nothing waits but answers.
     pub(super) halves: Halves,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -131,21 +131,19 @@ pub(super) fn refused() -> RpcError {
     )
 }
 
-/// In seconds.
-pub(super) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
-}
-
 impl Parking {
     pub(super) fn new() -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
             seal: Seal::new()?,
             parked: Mutex::default(),
-            patience: PATIENCE,
             halves: Halves::new()?,
+            clock: Clock::new(),
         }))
+    }
+
+    /// How many calls wait.
+    pub(super) fn count(&self) -> u64 {
+        lock(&self.parked).len() as u64
     }
 
     /// Answers a request, or its repetition.
@@ -165,7 +163,7 @@ impl Parking {
             Some(state) => {
                 let ticket = self
                     .seal
-                    .open(&state, now(), &purpose)
+                    .open(&state, self.clock.now(), &purpose)
                     .ok_or_else(refused)?;
                 let parked = lock(&self.parked).remove(&ticket);
                 let mut call = parked.ok_or_else(refused)?.call;
@@ -202,7 +200,7 @@ impl Parking {
             }
         }
         *lock(&call.stream.0) = None;
-        let until = now() + self.patience.as_secs();
+        let until = self.clock.now() + PATIENCE.as_secs();
         let (ticket, state) = self.seal.seal(until, purpose)?;
         let wishes: Vec<_> = call.open.iter().map(|(key, wish)| wish.text(key)).collect();
         let answer = format!(
@@ -214,9 +212,9 @@ impl Parking {
     }
 
     fn park(self: &Arc<Self>, ticket: Ticket, call: Call) -> Result<(), RpcError> {
-        let (parking, patience) = (Arc::downgrade(self), self.patience);
+        let parking = Arc::downgrade(self);
         let leaving = tokio::spawn(async move {
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(PATIENCE).await;
             if let Some(parking) = parking.upgrade() {
                 let left = lock(&parking.parked).remove(&ticket);
                 // Dropped without the lock, and not before this task could be aborted by it.

@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use super::Asked;
 use super::direct::{own_level, share};
-use super::parking::{PATIENCE, now, refused};
+use super::parking::{PATIENCE, refused};
 use super::rounds::{MAXIMUM_ROUNDS, Wanted, Wish, again, broken};
-use super::seal::{Purpose, Seal, Ticket, state_of};
+use super::seal::{Clock, Purpose, Seal, Ticket, state_of};
 use super::splice::{member, members, named, replaced, result_type, with_member};
 use crate::error::Result;
 use crate::gateway::mcp::message::{INTERNAL_ERROR, RpcError};
@@ -28,6 +28,7 @@ const MAXIMUM_KEPT: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Halves {
     seal: Seal,
+    clock: Clock,
     /// Stands before the states of this process: every other one is the server's own.
     mark: String,
     kept: Mutex<HashMap<Ticket, Half>>,
@@ -48,6 +49,7 @@ impl Halves {
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             seal: Seal::new()?,
+            clock: Clock::new(),
             mark: format!("{:016x}.", random_bits()),
             kept: Mutex::default(),
         })
@@ -60,7 +62,7 @@ impl Halves {
         state: Option<&RawValue>,
         purpose: &Purpose,
     ) -> Result<String, RpcError> {
-        let (now, patience) = (now(), PATIENCE.as_secs());
+        let (now, patience) = (self.clock.now(), PATIENCE.as_secs());
         let until = now + patience;
         let (ticket, sealed) = self.seal.seal(until, purpose)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +89,8 @@ impl Halves {
         let Some(sealed) = state.strip_prefix(&self.mark) else {
             return Ok(None);
         };
-        let ticket = self.seal.open(sealed, now(), purpose).ok_or_else(refused)?;
+        let ticket = self.seal.open(sealed, self.clock.now(), purpose);
+        let ticket = ticket.ok_or_else(refused)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.remove(&ticket).ok_or_else(refused).map(Some)
     }

@@ -1,5 +1,5 @@
 //! `requestState` of the gateway: a number that nobody can read, change, use for another request or
-//! use after its time. Owns [`Seal`]; pure but for random numbers.
+//! use after its time. Owns [`Seal`], and the [`Clock`] of its states.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::splice::{members, without};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,6 +59,20 @@ fn sorted(value: &Value) -> String {
             format!("[{}]", items.join(","))
         }
         other => other.to_string(),
+    }
+}
+
+/// Counts seconds from its making; no change of the system's time moves it.
+#[derive(Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.0.elapsed().as_secs()
     }
 }
 

@@ -28,10 +28,12 @@ PAIRS = [
 
 @pytest.mark.parametrize(("model", "case"), PAIRS)
 @pytest.mark.asyncio
-async def test_a_provider_gets_what_its_sdk_would_send(model, case):
+async def test_a_provider_gets_what_its_sdk_would_send(model, case, monkeypatch):
+    for name, value in model.variables.items():
+        monkeypatch.setenv(name, value)
     request = CASES[case]
     golden = model.golden[case]
-    with judging(model.protocol, model.strange.get(case, ())) as judge:
+    with judging(model.protocol, model.is_strange(case)) as judge:
         base = judge.origin + model.base
         settings = {"api_base": base, "api_key": KEY, "max_retries": 0, **model.options}
         if "error" in golden:
@@ -61,6 +63,9 @@ async def test_a_provider_gets_what_its_sdk_would_send(model, case):
     else:
         assert choice.message.content == "It is sunny in Paris."
         assert choice.finish_reason == "stop"
+    if model.protocol == "replicate" and request.get("stream"):
+        # The last event of a prediction's stream says no counts.
+        return
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (12, 5)
 
 

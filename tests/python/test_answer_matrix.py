@@ -33,7 +33,6 @@ NOT_STREAMED = {
     ("replicate", "usage"): "the last event of a prediction's stream says no counts",
     ("replicate", "metrics"): "the last event of a prediction's stream says no counts",
     ("replicate", "id"): "the events of a prediction's stream do not name it",
-    ("replicate", "model"): "the events of a prediction's stream do not name it",
 }
 
 

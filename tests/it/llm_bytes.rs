@@ -4,19 +4,24 @@
 use proptest::prelude::*;
 
 #[path = "../../fuzz/provider_properties.rs"]
-mod properties;
+pub(crate) mod properties;
 
+/// The answers of judges, and what the fuzz target begins with, without the byte that chooses.
 fn fixtures() -> Vec<Vec<u8>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/llm/answers");
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.sort();
-    paths
-        .iter()
-        .map(|path| std::fs::read(path).unwrap())
-        .collect()
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let folders = [
+        ("tests/fixtures/llm/answers", 0),
+        ("fuzz/corpus/provider", 1),
+    ];
+    let mut texts = Vec::new();
+    for (folder, skipped) in folders {
+        let entries = std::fs::read_dir(format!("{root}{folder}")).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let read = paths.iter().map(|path| std::fs::read(path).unwrap());
+        texts.extend(read.map(|mut text| text.split_off(skipped)));
+    }
+    texts
 }
 
 /// One of the fixtures, for any protocol, with some bytes put in the place of others.

@@ -2,8 +2,9 @@
 //! streams. `wire` plays a call without a network.
 
 mod anthropic;
-mod bedrock;
+pub(crate) mod bedrock;
 mod cohere;
+mod conversations;
 mod mistral;
 mod ollama;
 pub(crate) mod play;

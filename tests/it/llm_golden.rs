@@ -36,6 +36,15 @@ const MODELS: &[&str] = &[
     "databricks/databricks-claude-sonnet-4-5",
     "watsonx/ibm/granite-3-8b-instruct",
     "snowflake/llama3.3-70b",
+    "snowflake/claude-sonnet-4-5",
+    "replicate/meta/meta-llama-3-70b-instruct",
+    "huggingface/together/deepseek-ai/DeepSeek-R1",
+    "groq/llama-3.3-70b-versatile",
+    "deepseek/deepseek-chat",
+    "xai/grok-4",
+    "perplexity/sonar",
+    "moonshot/kimi-k2-0905-preview",
+    "cerebras/llama-3.3-70b",
 ];
 
 fn folder() -> PathBuf {

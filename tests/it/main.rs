@@ -47,7 +47,10 @@ mod llm_fetch;
 #[cfg(test)]
 mod llm_golden;
 #[cfg(test)]
+mod llm_matrix;
+#[cfg(test)]
 mod llm_passage;
+#[cfg(test)]
 mod llm_providers;
 #[cfg(test)]
 mod llm_router;

@@ -7,6 +7,10 @@ from judges import requests
 HELLO = [{"role": "user", "content": "Hello."}]
 PARTS = [{"role": "user", "parts": [{"text": "Hello."}]}]
 BLOCKS = [{"role": "user", "content": [{"text": "Hello."}]}]
+THOUGHTS = {
+    "type": "reasoning",
+    "summary": [{"type": "summary_text", "text": "Hm.", "signature": "c2ln"}],
+}
 RIGHT = {
     "chat": {"model": "m", "messages": HELLO, "temperature": 0.5},
     "sagemaker": {"model": "m", "messages": HELLO, "temperature": 0.5},
@@ -23,6 +27,18 @@ RIGHT = {
     "mistral": {"model": "m", "messages": HELLO, "random_seed": 1},
     "ollama": {"model": "m", "messages": HELLO, "options": {"num_predict": 5}},
     "bedrock": {"messages": BLOCKS, "inferenceConfig": {"maxTokens": 5}},
+    "databricks": {
+        "model": "m",
+        "messages": [*HELLO, {"role": "assistant", "content": [THOUGHTS]}],
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+    },
+    "replicate": {"input": {"prompt": "Hello.", "top_k": 5}, "stream": True},
+    "watsonx": {
+        "model_id": "m",
+        "project_id": "p",
+        "messages": HELLO,
+        "tool_choice_option": "auto",
+    },
 }
 WRONG = [
     ("chat", {"temperatur": 0.5}, "temperatur"),
@@ -47,6 +63,19 @@ WRONG = [
     ("ollama", {"messages": [{"role": "user", "content": 5}]}, "content"),
     ("ollama", {"temperature": 0.5}, "temperature"),
     ("bedrock", {"inferenceConfig": {"maxTokens": "5"}}, "maxTokens"),
+    ("databricks", {"thinking": {"type": "enabled", "budget": 5}}, "budget"),
+    (
+        "databricks",
+        {"messages": [{"role": "user", "content": [{**THOUGHTS, "summary": 5}]}]},
+        "summary",
+    ),
+    ("databricks", {"reasoning": {}}, "reasoning"),
+    ("replicate", {"input": {"text": "Hello."}}, "prompt"),
+    ("replicate", {"messages": HELLO}, "messages"),
+    ("watsonx", {"model": "m"}, "model"),
+    ("watsonx", {"space_id": "s"}, "space"),
+    ("watsonx", {"tool_choice_option": "any"}, "tool_choice_option"),
+    ("watsonx", {"temperatur": 0.5}, "temperatur"),
     ("bedrock", {"messages": [{"role": "user", "content": [{"txt": "Hello."}]}]}, "txt"),
 ]
 

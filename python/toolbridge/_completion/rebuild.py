@@ -16,6 +16,10 @@ __all__ = ["stream_chunk_builder"]
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 # Fields that come in pieces of a list.
 _LISTS = ("annotations", "images", "reasoning_items")
+# What a provider says by its own names in pieces of a list; its other fields are said whole.
+_GATHERED = ("citations", "content_blocks", "output_items")
+# Members of a chunk that are read, or that say nothing of the whole.
+_OWN = {"id", "created", "model", "object", "system_fingerprint", "choices", "obfuscation"}
 
 
 def stream_chunk_builder(
@@ -66,10 +70,11 @@ def stream_chunk_builder(
         "system_fingerprint": _last(plain, "system_fingerprint"),
         "choices": [choices[index].finished() for index in sorted(choices)],
     }
-    for name in ("service_tier", "citations", "provider_specific_fields", "usage"):
-        value = _last(plain, name)
-        if value is not None:
-            data[name] = value
+    for chunk in plain:
+        others = chunk.items()
+        data.update(
+            (name, value) for name, value in others if name not in _OWN and value is not None
+        )
     response = ModelResponse._wrap(data)
     facts = getattr(chunks[0], "_hidden_params", None)
     if isinstance(facts, dict):
@@ -110,6 +115,7 @@ class _Choice:
         self.places: dict[int, int] = {}
         self.function_call: dict[str, Any] | None = None
         self.audio: dict[str, Any] | None = None
+        self.fields: dict[str, Any] = {}
         self.thinking: list[dict[str, Any]] = []
         self.logprobs: dict[str, list[Any]] | None = None
         self.others: dict[str, Any] = {}
@@ -138,7 +144,9 @@ class _Choice:
         elif name == "function_call":
             self.function_call = _joined(self.function_call, value, ("arguments",))
         elif name == "audio":
-            self.audio = _joined(self.audio, value, ("data", "transcript"))
+            self.audio = _joined_sound(self.audio, value)
+        elif name == "provider_specific_fields" and isinstance(value, dict):
+            self.add_own_fields(value)
         elif name == "thinking_blocks":
             for block in value:
                 self.add_thinking(block)
@@ -175,6 +183,14 @@ class _Choice:
             if name not in {"index", "id", "type", "function", "custom"} and value is not None:
                 call[name] = value
 
+    def add_own_fields(self, fields: dict[str, Any]) -> None:
+        for name, value in fields.items():
+            known = self.fields.get(name)
+            if name in _GATHERED and isinstance(known, list) and isinstance(value, list):
+                self.fields[name] = [*known, *value]
+            else:
+                self.fields[name] = value
+
     def add_thinking(self, block: dict[str, Any]) -> None:
         last = self.thinking[-1] if self.thinking else None
         if (
@@ -191,9 +207,10 @@ class _Choice:
     def finished(self) -> dict[str, Any]:
         texts = {name: "".join(pieces) for name, pieces in self.texts.items()}
         content = texts.pop("content", None)
-        has_call = bool(self.calls) or self.function_call is not None
+        # Beside what is said otherwise, an empty text says nothing.
+        is_said = bool(self.calls or self.function_call or texts.get("refusal") or self.audio)
         message: dict[str, Any] = {
-            "content": None if has_call and not content else content,
+            "content": None if is_said and not content else content,
             "role": self.role,
             "tool_calls": [_whole_call(call) for call in self.calls] or None,
             "function_call": self.function_call,
@@ -201,6 +218,11 @@ class _Choice:
             **self.lists,
             **self.others,
         }
+        if "citations" in self.fields:
+            # The last of those that were told one by one.
+            self.fields.pop("citation", None)
+        if self.fields:
+            message["provider_specific_fields"] = self.fields
         if self.audio is not None:
             message["audio"] = self.audio
         if self.thinking:
@@ -226,6 +248,21 @@ def _joined(
         elif value is not None and not joined.get(name):
             joined[name] = value
     return joined
+
+
+def _joined_sound(known: dict[str, Any] | None, piece: dict[str, Any]) -> dict[str, Any]:
+    """Adds a piece of sound. Base64 that ends with its padding cannot be appended to as it is."""
+    data, more = (known or {}).get("data"), piece.get("data")
+    if isinstance(data, str) and data.endswith("=") and isinstance(more, str):
+        from base64 import b64decode, b64encode
+
+        try:
+            data = b64encode(b64decode(data) + b64decode(more)).decode()
+        except ValueError:
+            data += more
+        known = {**(known or {}), "data": data}
+        piece = {name: value for name, value in piece.items() if name != "data"}
+    return _joined(known, piece, ("data", "transcript"))
 
 
 def _whole_call(call: dict[str, Any]) -> dict[str, Any]:

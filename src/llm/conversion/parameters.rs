@@ -214,6 +214,14 @@ pub fn adapt(
             body.insert(name.clone(), greatest.clone());
         }
     }
+    if own.system_messages {
+        let messages = body.get_mut("messages").and_then(Value::as_array_mut);
+        for message in messages.into_iter().flatten() {
+            if message.get("role").is_some_and(|role| role == "developer") {
+                message["role"] = Value::from("system");
+            }
+        }
+    }
     let service = provider.kind.service();
     if service.adapts() {
         service.adapt(model, &mut body);

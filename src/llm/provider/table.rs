@@ -47,6 +47,8 @@ pub struct Parameters {
     pub force: Map<String, Value>,
     /// The greatest numbers that it takes; greater ones become these.
     pub maximum: Map<String, Value>,
+    /// Whether the API has no role `developer`, so that instructions are of the role `system`.
+    pub system_messages: bool,
     /// Whether the content of messages has to be a text.
     pub text_content: bool,
     /// Whether what other protocols leave in a conversation is refused, and taken out.

@@ -166,11 +166,5 @@ impl Service for Watsonx {
                 function.shift_remove("strict");
             }
         }
-        let messages = body.get_mut("messages").and_then(Value::as_array_mut);
-        for message in messages.into_iter().flatten() {
-            if message.get("role").is_some_and(|role| role == "developer") {
-                message["role"] = Value::from("system");
-            }
-        }
     }
 }

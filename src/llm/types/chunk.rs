@@ -18,6 +18,8 @@ pub struct ChunkWriter {
     choice: u64,
     /// What was said of each choice, by its index.
     choices: Vec<Told>,
+    /// What stands beside the choices of the chunk that ends one.
+    beside: Map<String, Value>,
     chunks: Vec<Bytes>,
 }
 
@@ -61,6 +63,7 @@ impl ChunkWriter {
             include_usage,
             choice: 0,
             choices: Vec::new(),
+            beside: Map::new(),
             chunks: Vec::new(),
         };
         writer.name(id, created, model);
@@ -227,6 +230,16 @@ impl ChunkWriter {
         self.chunks.push(chunk.freeze());
     }
 
+    /// Members of the answer itself, which stand in the chunk that says why a choice ended: its tier,
+    /// and what the provider said by its own names. What is null says nothing.
+    pub fn beside(&mut self, members: Map<String, Value>) {
+        let own =
+            |name: &str| ["id", "object", "created", "model", "choices", "usage"].contains(&name);
+        let said = members.into_iter();
+        self.beside
+            .extend(said.filter(|(name, value)| !own(name) && !value.is_null()));
+    }
+
     /// The end of the choice. Said once; what comes later is not heard.
     pub fn finish(&mut self, reason: FinishReason) {
         if std::mem::replace(&mut self.told().is_finished, true) {
@@ -238,7 +251,14 @@ impl ChunkWriter {
         }
         text.put_slice(b"},\"finish_reason\":");
         text.put_slice(&json(&reason));
-        text.put_slice(b"}]}");
+        text.put_slice(b"}]");
+        for (name, value) in std::mem::take(&mut self.beside) {
+            text.put_u8(b',');
+            text.put_slice(&json(&name));
+            text.put_u8(b':');
+            text.put_slice(&json(&value));
+        }
+        text.put_u8(b'}');
         self.chunks.push(text.freeze());
     }
 

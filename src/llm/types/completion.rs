@@ -59,9 +59,12 @@ impl Completion {
     }
 
     /// As JSON text.
-    pub fn to_bytes(&self) -> Bytes {
+    pub fn to_bytes(mut self) -> Bytes {
+        for choice in &mut self.choices {
+            choice.message.break_silence();
+        }
         // Texts and JSON values cannot fail to be written.
-        serde_json::to_vec(self).unwrap_or_default().into()
+        serde_json::to_vec(&self).unwrap_or_default().into()
     }
 }
 
@@ -112,12 +115,30 @@ pub struct AssistantMessage {
     /// What the provider said beside it, by its own names.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub provider_specific_fields: Map<String, Value>,
+    /// Members that a provider whose messages are OpenAI's has beside those.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 impl AssistantMessage {
     /// Adds to the text.
     pub fn push_text(&mut self, text: &str) {
         self.content.get_or_insert_default().push_str(text);
+    }
+
+    /// What says nothing at all says an empty text, as the chunks of a stream do.
+    fn break_silence(&mut self) {
+        let says_something = self.refusal.is_some()
+            || self.reasoning_content.is_some()
+            || self.audio.is_some()
+            || !self.thinking_blocks.is_empty()
+            || !self.reasoning_items.is_empty()
+            || !self.tool_calls.is_empty()
+            || !self.images.is_empty()
+            || !self.provider_specific_fields.is_empty();
+        if self.content.is_none() && !says_something {
+            self.content = Some(String::new());
+        }
     }
 
     /// Adds to the reasoning.

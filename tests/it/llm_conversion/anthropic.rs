@@ -176,7 +176,7 @@ fn an_answer_keeps_thoughts_calls_usage_and_what_nobody_knows() {
     assert_eq!(answer["id"], "msg_1");
     assert_eq!(answer["model"], "claude-x");
     assert_eq!(answer["container"], json!({"id": "k"}));
-    assert_eq!(answer["service_tier"], "standard");
+    assert_eq!(answer["service_tier"], "default");
     assert_eq!(answer["choices"][0]["finish_reason"], "tool_calls");
     assert_eq!(message["content"], "Look");
     assert_eq!(message["reasoning_content"], "hm");

@@ -28,7 +28,7 @@ fn claude() -> Play {
     model("bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0")
 }
 
-fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     let headers = headers.iter().map(|(name, value)| {
         let value = HeaderValue::String((*value).to_owned().into());
         Header::new((*name).to_owned(), value)
@@ -39,7 +39,7 @@ fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
     written
 }
 
-fn event(name: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn event(name: &str, payload: &[u8]) -> Vec<u8> {
     let kind = "application/json";
     frame(
         &[

@@ -9,8 +9,10 @@ use proptest::sample::select;
 use serde_json::{Map, Value};
 use toolbridge::error::Error;
 use toolbridge::llm::chat_stream::{ChatStream, StreamSource, Translation};
+use toolbridge::llm::conversion::as_is::AsIs;
 use toolbridge::llm::conversion::{Notes, parameters};
 use toolbridge::llm::failure::FailureSite;
+use toolbridge::llm::framing::Framing;
 use toolbridge::llm::model_id::ModelId;
 use toolbridge::llm::patience::Patience;
 use toolbridge::llm::provider::{Endpoint, Settings};
@@ -43,9 +45,10 @@ impl Play {
 
     /// The body that the provider gets, and what the answer's conversion knows of it.
     pub(crate) fn request(&self, body: &Value) -> Result<(Value, Notes), Error> {
-        let members = body.as_object().unwrap().clone();
+        let mut members = body.as_object().unwrap().clone();
         let (provider, given) = (self.model.provider, &self.model.given);
         let Some(conversion) = self.endpoint.wire.conversion() else {
+            members.insert("model".to_owned(), Value::from(self.model.name.clone()));
             let mut sent = parameters::adapt(members, provider, given, &self.policy)?;
             for (name, value) in &self.endpoint.members {
                 sent.entry(name.clone()).or_insert_with(|| value.clone());
@@ -98,10 +101,17 @@ impl Play {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             patience: Patience::default(),
-            translation: wire.conversion().map(|conversion| Translation {
-                framing: wire.framing(),
-                translator: conversion.stream(notes),
-            }),
+            translation: match wire.conversion() {
+                Some(conversion) => Some(Translation {
+                    framing: wire.framing(),
+                    translator: conversion.stream(notes),
+                }),
+                // OpenAI's chunks in other frames.
+                None => (wire.framing() != Framing::Events).then(|| Translation {
+                    framing: wire.framing(),
+                    translator: Box::new(AsIs::default()),
+                }),
+            },
         };
         let body = futures_util::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
         let stream = ChatStream::start(body, source);

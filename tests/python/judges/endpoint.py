@@ -27,6 +27,7 @@ STREAMS = {
 # Protocols that answer as another one does.
 ANSWERED_AS = {
     "anthropic_on_vertex": "anthropic",
+    "databricks": "chat",
     "mistral": "chat",
     "sagemaker": "chat",
     "watsonx": "chat",
@@ -53,7 +54,7 @@ class Judge:
     origin: str = ""
     received: list = field(default_factory=list)
     refused: list = field(default_factory=list)
-    # Members of a body that its caller sends on purpose, although the SDK does not know them.
+    # Members, wherever they are, that a caller sends on purpose, although the SDK does not know them.
     strange: frozenset = frozenset()
     # Whether everything is taken: what somebody else sends is only recorded.
     is_lenient: bool = False
@@ -64,8 +65,9 @@ class Judge:
         """The status, the content type and the bytes of the answer to a request."""
         body = json.loads(text)
         self.received.append(Received(path, headers, body, text))
-        known = {name: value for name, value in body.items() if name not in self.strange}
-        problems = [] if self.is_lenient else getattr(requests, self.protocol)(known)
+        problems = [] if self.is_lenient else getattr(requests, self.protocol)(body)
+        known = [f".{name} is no member of " for name in self.strange]
+        problems = [one for one in problems if not any(words in one for words in known)]
         if problems:
             self.refused.append(problems)
             error = {"error": {"message": "; ".join(problems), "type": "invalid_request_error"}}
@@ -75,7 +77,16 @@ class Judge:
             return status, "application/json", json.dumps(error).encode()
         return 200, *self.answer(path, body)
 
+    def stream(self):
+        """What is at the URL of a stream that an answer names."""
+        return "text/event-stream", (ANSWERS / f"{self.protocol}.text.sse").read_bytes()
+
     def answer(self, path, body):
+        if self.protocol == "replicate":
+            # A prediction, which says where its stream is.
+            prediction = json.loads((ANSWERS / "replicate.text.json").read_bytes())
+            prediction["urls"] = {name: f"{self.origin}/{name}" for name in ("get", "stream")}
+            return "application/json", json.dumps(prediction).encode()
         kind = "tools" if body.get("tools") or body.get("toolConfig") else "text"
         suffix, content_type = STREAMS.get(self.protocol, ("sse", "text/event-stream"))
         is_stream = bool(body.get("stream")) or "stream" in path.lower()
@@ -101,7 +112,13 @@ def judging(protocol, strange=(), *, is_lenient=False):
         def do_POST(self):
             length = int(self.headers["Content-Length"])
             text = self.rfile.read(length)
-            status, content_type, answer = judge.take(self.path, dict(self.headers), text)
+            self.answer(*judge.take(self.path, dict(self.headers), text))
+
+        def do_GET(self):
+            is_stream = self.path == "/stream"
+            self.answer(200, *(judge.stream() if is_stream else judge.answer(self.path, {})))
+
+        def answer(self, status, content_type, answer):
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(answer)))

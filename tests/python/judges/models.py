@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/llm"
 CASES = json.loads((FIXTURES / "cases.json").read_text())
@@ -25,13 +26,21 @@ class Model:
     base: str = ""
     # Arguments of the call.
     options: dict = field(default_factory=dict)
-    # Members of the body that the SDK does not know, by case, and that are sent all the same.
+    # Members of the body that the SDK does not know, by case, and that are sent all the same; `*` for all.
     strange: dict = field(default_factory=dict)
+    # Whether what LiteLLM sends is held against it, so that each difference has its reason.
+    is_compared: bool = True
+    # Environment variables of the call.
+    variables: dict = field(default_factory=dict)
+
+    def is_strange(self, case):
+        """The members that the SDK does not know in a case."""
+        return {*self.strange.get(case, ()), *self.strange.get("*", ())}
 
     @property
     def fetches(self):
         """Whether its protocol carries pictures as bytes alone, so that URLs are fetched."""
-        return self.protocol in {"anthropic_on_vertex", "gemini", "ollama"}
+        return self.protocol in {"anthropic_on_vertex", "bedrock", "gemini", "ollama"}
 
     @property
     def golden(self):
@@ -40,6 +49,10 @@ class Model:
         return json.loads((FIXTURES / f"requests/{name}.json").read_text())
 
 
+# A parameter of the provider's own is passed on as it came.
+PASSED = {"parameter_of_the_provider": {"top_k"}, "thinking": {"thinking"}}
+# So is what a conversation keeps of other protocols, where nobody says that it is refused.
+FOREIGN = {**PASSED, "*": {"thinking", "thinking_blocks", "reasoning_content", "cache_control"}}
 # Where models of Vertex AI are asked.
 PLACE = {"vertex_project": "my-project", "vertex_location": "us-east5"}
 VERTEX = "projects/my-project/locations/us-east5/publishers"
@@ -114,4 +127,90 @@ MODELS = [
         base="/v1",
     ),
     Model("ollama_chat/llama3.2", "ollama", "/api/chat"),
+    *(
+        Model(
+            f"bedrock/{name}",
+            "bedrock",
+            f"/model/{quote(name, safe='')}/converse",
+            f"/model/{quote(name, safe='')}/converse-stream",
+            options={"aws_region_name": "us-east-1"},
+            variables={"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": KEY},
+        )
+        for name in ("anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-pro-v1:0")
+    ),
+    Model(
+        "replicate/meta/meta-llama-3-70b-instruct",
+        "replicate",
+        "/v1/models/meta/meta-llama-3-70b-instruct/predictions",
+        base="/v1",
+        # LiteLLM asks Replicate's own address, whatever `api_base` says.
+        is_compared=False,
+    ),
+    *(
+        Model(f"openai/{name}", "chat", "/v1/chat/completions", base="/v1", strange=PASSED)
+        for name in ("gpt-4o", "gpt-5")
+    ),
+    Model(
+        "azure/gpt-4o",
+        "chat",
+        "/openai/v1/chat/completions",
+        header=("api-key", KEY),
+        options={"api_version": "v1"},
+        strange=PASSED,
+    ),
+    Model(
+        "databricks/databricks-claude-sonnet-4-5",
+        "databricks",
+        "/serving-endpoints/chat/completions",
+        strange={**PASSED, "cache_markers": {"cache_control"}},
+        is_compared=False,
+    ),
+    Model(
+        "watsonx/ibm/granite-3-8b-instruct",
+        "watsonx",
+        "/ml/v1/text/chat?version=2025-02-11",
+        "/ml/v1/text/chat_stream?version=2025-02-11",
+        options={"api_key": None, "project_id": "project-1"},
+        variables={"WATSONX_TOKEN": KEY},
+        strange=FOREIGN,
+        is_compared=False,
+    ),
+    Model(
+        "snowflake/llama3.3-70b",
+        "chat",
+        "/api/v2/cortex/v1/chat/completions",
+        strange=FOREIGN,
+        is_compared=False,
+    ),
+    Model(
+        "snowflake/claude-sonnet-4-5",
+        "anthropic",
+        "/api/v2/cortex/v1/messages",
+        is_compared=False,
+    ),
+    Model(
+        "huggingface/together/deepseek-ai/DeepSeek-R1",
+        "chat",
+        "/v1/chat/completions",
+        strange=FOREIGN,
+        is_compared=False,
+    ),
+    *(
+        Model(
+            name,
+            "chat",
+            "/v1/chat/completions",
+            base="/v1",
+            strange=FOREIGN,
+            is_compared=is_compared,
+        )
+        for name, is_compared in (
+            ("groq/llama-3.3-70b-versatile", True),
+            ("xai/grok-4", True),
+            ("deepseek/deepseek-chat", False),
+            ("moonshot/kimi-k2-0905-preview", False),
+            ("cerebras/llama-3.3-70b", False),
+        )
+    ),
+    Model("perplexity/sonar", "chat", "/chat/completions", strange=FOREIGN, is_compared=False),
 ]

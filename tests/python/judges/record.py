@@ -18,6 +18,7 @@ from judges.endpoint import judging
 from judges.models import CASES, KEY, MODELS, PLACE
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+os.environ["DEFAULT_REPLICATE_POLLING_DELAY_SECONDS"] = "0"
 os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
 
 
@@ -42,6 +43,7 @@ async def record(model):
     litellm.suppress_debug_info = True
     without_google()
     sent = {}
+    os.environ.update(model.variables)
     for case, request in CASES.items():
         with judging(model.protocol, is_lenient=True) as judge:
             base = judge.origin + model.base
@@ -65,7 +67,7 @@ async def record(model):
 
 
 async def main():
-    found = {model.name: await record(model) for model in MODELS}
+    found = {model.name: await record(model) for model in MODELS if model.is_compared}
     sys.stdout.write(json.dumps(found))
 
 

@@ -21,13 +21,77 @@ def sagemaker(body):
     return chat(body)
 
 
+class _Summary(typing.TypedDict):
+    type: typing.Literal["summary_text"]
+    text: str
+    signature: str
+
+
+class _Reasoning(typing.TypedDict):
+    type: typing.Literal["reasoning"]
+    summary: list[_Summary]
+
+
+class _Thinking(typing.TypedDict):
+    type: typing.Literal["enabled", "disabled"]
+    budget_tokens: typing.NotRequired[int]
+
+
+def databricks(body):
+    """Chat completions of Databricks: OpenAI's, and the thoughts of Claude as its documentation has them."""
+    found = problems(body["thinking"], _Thinking, "body.thinking") if "thinking" in body else []
+    messages = []
+    for index, message in enumerate(body.get("messages", ())):
+        content = message.get("content")
+        if isinstance(content, list):
+            thoughts = [part for part in content if part.get("type") == "reasoning"]
+            found += problems(thoughts, list[_Reasoning], f"body.messages[{index}].content")
+            left = [part for part in content if part not in thoughts]
+            messages.append({**message, "content": left or None})
+        else:
+            messages.append(message)
+    plain = {name: value for name, value in body.items() if name != "thinking"}
+    return found + chat(plain | {"messages": messages})
+
+
 def watsonx(body):
-    """The same at IBM, under its own names and in a project."""
-    names = {"model_id": "model", "tool_choice_option": "tool_choice"}
-    found = [f"body has no {name!r}" for name in ("model_id", "project_id") if name not in body]
-    found += [f"body.{name} has another name" for name in names.values() if name in body]
-    others = {name: value for name, value in body.items() if name != "project_id"}
-    return found + chat({names.get(name, name): value for name, value in others.items()})
+    """Text chat of watsonx.ai: OpenAI's, with members of its own in the place of some, as its API reference has
+    them: the model, the project, the choice of tools by a word. What streams is another URL.
+    """
+    own = {
+        "model_id": str,
+        "project_id": str,
+        "space_id": str,
+        "tool_choice_option": typing.Literal["none", "auto", "required"],
+    }
+    found = [f"body.{name} is OpenAI's" for name in ("model", "stream") if name in body]
+    found += [
+        problem
+        for name, shape in own.items()
+        if name in body
+        for problem in problems(body[name], shape, f"body.{name}")
+    ]
+    if ("project_id" in body) == ("space_id" in body):
+        found.append("body has no project or space, or both")
+    if "model_id" not in body:
+        found.append("body has no 'model_id'")
+    others = {name: value for name, value in body.items() if name not in own}
+    return found + chat(others | {"model": body.get("model_id")})
+
+
+def replicate(body):
+    """Predictions of Replicate, by ``replicate``: which members a body has. What is in the input is the model's
+    own; a prompt is what all language models there take.
+    """
+    from replicate.prediction import _create_prediction_body
+
+    hints = typing.get_type_hints(_create_prediction_body)
+    names = inspect.signature(_create_prediction_body).parameters
+    members = {name: hints[name] for name in names if name in hints}
+    found = _by_name(body, members | {"input": dict[str, typing.Any]}, {"input"})
+    if not isinstance(body.get("input", {}).get("prompt"), str):
+        found.append("body.input has no text 'prompt'")
+    return found
 
 
 def responses(body):
@@ -149,20 +213,23 @@ def ollama(body):
 
 def bedrock(body):
     """Bedrock's Converse, by the service model in ``botocore``."""
+    return by_service_model(body | {"modelId": "m"}, bedrock_operation("Converse").input_shape)
+
+
+def by_service_model(value, shape):
+    """What is wrong with a value, by a shape of a service model."""
     from botocore.validate import ParamValidator
 
-    shape = _converse()
-    report = ParamValidator().validate(_with_bytes(body, shape) | {"modelId": "m"}, shape)
-    found = report.generate_report()
-    return [*(found.splitlines() if found else ()), *_strange(body, shape, "body")]
+    found = ParamValidator().validate(_with_bytes(value, shape), shape).generate_report()
+    return [*(found.splitlines() if found else ()), *_strange(value, shape, "body")]
 
 
 @functools.cache
-def _converse():
+def bedrock_operation(name):
+    """An operation of Bedrock's runtime, as ``botocore`` has it."""
     from botocore.session import get_session
 
-    model = get_session().get_service_model("bedrock-runtime")
-    return model.operation_model("Converse").input_shape
+    return get_session().get_service_model("bedrock-runtime").operation_model(name)
 
 
 def _with_bytes(value, shape):
@@ -192,6 +259,8 @@ def _strange(value, shape, place):
     elif shape.type_name == "list" and isinstance(value, list):
         for index, item in enumerate(value):
             yield from _strange(item, shape.member, f"{place}[{index}]")
+    elif shape.type_name == "string" and shape.enum and value not in shape.enum:
+        yield f"{place} is {value!r}; it takes {', '.join(shape.enum)}"
 
 
 def _by_name(body, members, needed):

@@ -1,7 +1,7 @@
 """Whether a decoded JSON value has the shape of a type of an official SDK.
 
 Types that SDKs describe requests with are TypedDicts (openai, anthropic) and pydantic models (google-genai,
-cohere, mistralai, ollama). Pydantic itself would let unknown members of a TypedDict pass, and would not look
+cohere, mistralai, ollama, replicate). Pydantic itself would let unknown members of a TypedDict pass, and would not look
 into an ``Iterable``; here both are a problem, because a misspelled parameter is what a judge is there for.
 """
 
@@ -9,11 +9,14 @@ import enum
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import NotRequired, Required
 
 from typing_extensions import ReadOnly, TypeAliasType, is_typeddict
 
 _LISTS = (list, Sequence, Iterable, typing.Iterable, tuple, set)
+# What stands in mistralai's types for a value that is left out, and for one that the SDK does not know.
+_MARKS = {"Unset", "UnrecognizedStr", "UnrecognizedInt"}
 _WRAPPERS = (Required, NotRequired, ReadOnly, typing.Required, typing.NotRequired)
 
 
@@ -51,8 +54,12 @@ def _problems(value, shape, place):
                 yield from _problems(item, arguments[1], f"{place}.{name}")
     elif is_typeddict(shape):
         yield from _members(value, _typed_dict(shape), place, shape.__name__)
+    elif getattr(shape, "__name__", None) in _MARKS:
+        yield f"{place} is {value!r}, which the SDK does not know"
     elif hasattr(shape, "model_fields"):
         yield from _members(value, _model(shape), place, shape.__name__)
+    elif hasattr(shape, "__fields__"):
+        yield from _members(value, _model_of_old(shape), place, shape.__name__)
     elif isinstance(shape, type) and issubclass(shape, enum.Enum):
         if value not in [member.value for member in shape]:
             yield f"{place} is {value!r}; it takes a {shape.__name__}"
@@ -67,6 +74,7 @@ def _plain(value, shape, place):
         float: (int, float),
         bool: bool,
         bytes: str,
+        datetime: str,
     }.get(shape)
     if wanted is None:
         raise TypeError(f"a judge does not know the shape {shape!r} of {place}")
@@ -119,6 +127,17 @@ def _model(shape):
         alias = field.serialization_alias or field.alias or _own_alias(field.metadata) or name
         members[alias] = (field.annotation, field.is_required())
     return members
+
+
+def _model_of_old(shape):
+    """The members of a model of pydantic's first version, which replicate's SDK has."""
+    return {
+        field.alias: (
+            field.outer_type_ | None if field.allow_none else field.outer_type_,
+            bool(field.required),
+        )
+        for field in shape.__fields__.values()
+    }
 
 
 def _own_alias(metadata):

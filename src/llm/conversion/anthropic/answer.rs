@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use crate::llm::conversion::stand_in::{reason, url_citation};
 use crate::llm::conversion::{Notes, Unreadable};
 use crate::llm::types::completion::{
-    AssistantMessage, Choice, Completion, PromptTokensDetails, ToolCall, Usage,
+    AssistantMessage, Choice, Completion, CompletionTokensDetails, PromptTokensDetails, ToolCall,
+    Usage,
 };
 
 #[derive(Deserialize)]
@@ -25,7 +26,7 @@ struct Answer {
 }
 
 /// Members of an answer that say nothing beside what is read.
-const KNOWN: [&str; 3] = ["type", "role", "stop_sequence"];
+pub(super) const KNOWN: [&str; 2] = ["type", "role"];
 
 pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadable> {
     let answer: Answer = serde_json::from_slice(body).map_err(|cause| {
@@ -100,10 +101,7 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
         },
     );
     if let Some(found) = answer.usage {
-        completion.service_tier = found
-            .get("service_tier")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
+        completion.service_tier = tier(&found).map(str::to_owned);
         completion.usage = Some(usage(&found));
     }
     completion.rest = answer.rest;
@@ -111,6 +109,14 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
         .rest
         .retain(|name, value| !KNOWN.contains(&name.as_str()) && !value.is_null());
     Ok(completion)
+}
+
+/// The tier that served an answer, by OpenAI's name.
+pub(super) fn tier(usage: &Map<String, Value>) -> Option<&str> {
+    match usage.get("service_tier")?.as_str()? {
+        "standard" => Some("default"),
+        other => Some(other),
+    }
 }
 
 fn input(block: &Map<String, Value>) -> String {
@@ -145,7 +151,18 @@ pub(super) fn usage(found: &Map<String, Value>) -> Usage {
             ..PromptTokensDetails::default()
         });
     }
-    let known = ["input_tokens", "output_tokens", "service_tier"];
+    let details = found.get("output_tokens_details");
+    let thoughts = details.and_then(|details| details.get("thinking_tokens")?.as_u64());
+    usage.completion_tokens_details = thoughts.map(|thoughts| CompletionTokensDetails {
+        reasoning_tokens: Some(thoughts),
+        ..CompletionTokensDetails::default()
+    });
+    let known = [
+        "input_tokens",
+        "output_tokens",
+        "output_tokens_details",
+        "service_tier",
+    ];
     let rest = found
         .iter()
         .filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null());

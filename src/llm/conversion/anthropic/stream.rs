@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::answer::{annotation, usage};
+use super::answer::{KNOWN, annotation, tier, usage};
 use crate::llm::conversion::stand_in::reason;
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
 use crate::llm::types::chunk::ChunkWriter;
@@ -28,6 +28,7 @@ pub(super) struct Events {
 enum Block {
     Text {
         start: usize,
+        citations: Vec<Value>,
     },
     /// Thoughts, and their signature as it comes.
     Thinking {
@@ -70,6 +71,8 @@ struct Start {
     model: Option<String>,
     #[serde(default)]
     usage: Map<String, Value>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -86,6 +89,12 @@ struct Delta<'a> {
     citation: Option<Value>,
     #[serde(default)]
     stop_reason: Option<String>,
+    #[serde(default)]
+    stop_sequence: Option<Value>,
+    #[serde(default)]
+    stop_details: Option<Value>,
+    #[serde(default)]
+    container: Option<Value>,
 }
 
 impl Events {
@@ -107,7 +116,8 @@ impl Events {
             "text" => {
                 let start = self.length;
                 self.say(text("text"));
-                Block::Text { start }
+                let citations = Vec::new();
+                Block::Text { start, citations }
             }
             "thinking" | "redacted_thinking" => {
                 self.writer.reasoning(text("thinking"));
@@ -128,6 +138,12 @@ impl Events {
             },
         };
         self.blocks.insert(index, begun);
+    }
+
+    /// What is said of the message itself.
+    fn beside(&mut self, mut rest: Map<String, Value>) {
+        rest.retain(|name, _| !KNOWN.contains(&name.as_str()) && name != "content");
+        self.writer.beside(rest);
     }
 
     fn say(&mut self, text: &str) {
@@ -168,20 +184,27 @@ impl Events {
                 Block::Text { .. } | Block::Thinking { .. } => {}
             }
         }
-        if let (Some(citation), Block::Text { start }) = (delta.citation, &*block) {
-            let note = annotation(&citation, *start, self.length);
-            if let Some(note) = note {
-                self.writer.member("annotations", &Value::Array(vec![note]));
-            }
-            let mut fields = Map::new();
-            fields.insert("citation".to_owned(), citation);
-            self.writer
-                .member("provider_specific_fields", &Value::Object(fields));
+        if let (Some(citation), Block::Text { citations, .. }) = (delta.citation, &mut *block) {
+            let fields = json!({ "citation": citation });
+            self.writer.member("provider_specific_fields", &fields);
+            citations.push(citation);
         }
     }
 
     fn close(&mut self, index: u64) {
         match self.blocks.remove(&index) {
+            // Where a citation ends is known when its text is whole.
+            Some(Block::Text { start, citations }) if !citations.is_empty() => {
+                let notes = citations.iter();
+                let notes: Vec<Value> = notes
+                    .filter_map(|one| annotation(one, start, self.length))
+                    .collect();
+                if !notes.is_empty() {
+                    self.writer.member("annotations", &Value::Array(notes));
+                }
+                let fields = json!({ "citations": [citations] });
+                self.writer.member("provider_specific_fields", &fields);
+            }
             Some(Block::Thinking { block }) => {
                 let blocks = Value::Array(vec![Value::Object(block)]);
                 self.writer.member("thinking_blocks", &blocks);
@@ -225,6 +248,7 @@ impl Translator for Events {
                         start.model.as_deref().unwrap_or(&self.notes.model),
                     );
                     self.usage = start.usage;
+                    self.beside(start.rest);
                 }
             }
             "content_block_start" => {
@@ -243,8 +267,16 @@ impl Translator for Events {
                     self.usage
                         .extend(found.into_iter().filter(|(_, value)| !value.is_null()));
                 }
-                if let Some(reason) = event.delta.and_then(|delta| delta.stop_reason) {
-                    self.stop_reason = Some(reason);
+                if let Some(delta) = event.delta {
+                    self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
+                    let said = [
+                        ("stop_sequence", delta.stop_sequence),
+                        ("stop_details", delta.stop_details),
+                        ("container", delta.container),
+                    ];
+                    let said = said.into_iter();
+                    let said = said.filter_map(|(name, value)| Some((name.to_owned(), value?)));
+                    self.beside(said.collect());
                 }
             }
             "message_stop" => return Ok(Progress::Done),
@@ -258,6 +290,9 @@ impl Translator for Events {
     fn end(&mut self, chunks: &mut Vec<Bytes>) -> bool {
         if let Some(native) = self.stop_reason.take() {
             let is_answer = self.used_json_tool && self.writer.tool_calls() == 0;
+            let tier = tier(&self.usage);
+            let tier = tier.map(|tier| ("service_tier".to_owned(), Value::from(tier)));
+            self.writer.beside(tier.into_iter().collect());
             self.writer.finish(reason(&native, is_answer));
             self.writer.usage(&usage(&self.usage));
         }

@@ -32,7 +32,7 @@ struct Message {
 }
 
 pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadable> {
-    let mut answer: Answer = serde_json::from_slice(body).map_err(|cause| {
+    let answer: Answer = serde_json::from_slice(body).map_err(|cause| {
         if cause.is_data() {
             Unreadable::Incomplete("no list \"output.message.content\"")
         } else {
@@ -67,16 +67,17 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
         },
     );
     completion.usage = answer.usage.map(usage);
-    completion.service_tier = tier(&mut answer.rest);
-    completion.rest = answer.rest;
-    completion.rest.retain(|_, value| !value.is_null());
+    completion.rest = beside(answer.rest);
     Ok(completion)
 }
 
-/// `serviceTier` by OpenAI's name.
-fn tier(rest: &mut Map<String, Value>) -> Option<String> {
-    let tier = rest.shift_remove("serviceTier")?;
-    tier["type"].as_str().map(str::to_owned)
+/// What is said beside the message, `serviceTier` by OpenAI's name.
+pub(super) fn beside(mut rest: Map<String, Value>) -> Map<String, Value> {
+    if let Some(mut tier) = rest.shift_remove("serviceTier") {
+        rest.insert("service_tier".to_owned(), tier["type"].take());
+    }
+    rest.retain(|_, value| !value.is_null());
+    rest
 }
 
 #[derive(Default)]
@@ -122,14 +123,8 @@ impl Found {
             }
             ("citationsContent", Some(cited)) => self.cite(&cited, message),
             ("image", Some(image)) if image["source"]["bytes"].is_string() => {
-                let format = image["format"].as_str().unwrap_or("png");
-                let bytes = image["source"]["bytes"].as_str().unwrap_or_default();
-                let index = message.images.len();
-                message.images.push(json!({
-                    "type": "image_url",
-                    "image_url": { "url": format!("data:image/{format};base64,{bytes}") },
-                    "index": index,
-                }));
+                let picture = picture(&image, message.images.len());
+                message.images.push(picture);
             }
             (_, Some(value)) => {
                 block.insert(name, value);
@@ -160,6 +155,14 @@ impl Found {
         );
         self.citations.push(Value::Array(citations.clone()));
     }
+}
+
+/// A picture that the model made.
+pub(super) fn picture(image: &Value, index: usize) -> Value {
+    let format = image["format"].as_str().unwrap_or("png");
+    let bytes = image["source"]["bytes"].as_str().unwrap_or_default();
+    let url = format!("data:image/{format};base64,{bytes}");
+    json!({ "type": "image_url", "image_url": { "url": url }, "index": index })
 }
 
 /// The arguments of a call as text.

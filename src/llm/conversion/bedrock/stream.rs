@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{annotation, usage};
+use super::answer::{annotation, beside, picture, usage};
 use crate::llm::conversion::stand_in::reason;
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
 use crate::llm::types::chunk::ChunkWriter;
@@ -22,11 +22,17 @@ pub(super) struct Events {
     used_json_tool: bool,
     /// How many characters of text there were, for citations.
     length: usize,
+    pictures: usize,
 }
 
 /// A block that goes on.
 #[derive(Debug)]
 enum Block {
+    /// Text with what it is drawn from.
+    Text {
+        start: usize,
+        citations: Vec<Value>,
+    },
     Thinking {
         text: String,
         signature: String,
@@ -129,6 +135,7 @@ impl Events {
             stop_reason: None,
             used_json_tool: false,
             length: 0,
+            pictures: 0,
         }
     }
 
@@ -165,6 +172,7 @@ impl Events {
 
     fn go_on(&mut self, BlockDelta { index, delta }: BlockDelta<'_>) {
         if let Some(text) = &delta.text {
+            self.text_block(index);
             self.length += text.chars().count();
             self.writer.text(text);
         }
@@ -184,15 +192,14 @@ impl Events {
                 Some(Block::Other { deltas, .. }) => {
                     deltas.push(json!({ "toolUse": { "input": input } }));
                 }
-                Some(Block::Thinking { .. }) | None => {}
+                Some(Block::Text { .. } | Block::Thinking { .. }) | None => {}
             }
         }
         if let Some(citation) = delta.citation {
-            let note = annotation(&citation, self.length, self.length);
-            if let Some(note) = note {
-                self.writer.member("annotations", &Value::Array(vec![note]));
-            }
             self.tell("citation", &citation);
+            if let Block::Text { citations, .. } = self.text_block(index) {
+                citations.push(citation);
+            }
         }
         if !delta.rest.is_empty() {
             let block = self.blocks.entry(index).or_insert_with(|| Block::Other {
@@ -203,6 +210,14 @@ impl Events {
                 deltas.push(Value::Object(delta.rest));
             }
         }
+    }
+
+    fn text_block(&mut self, index: u64) -> &mut Block {
+        let start = self.length;
+        self.blocks.entry(index).or_insert_with(|| Block::Text {
+            start,
+            citations: Vec::new(),
+        })
     }
 
     fn think(&mut self, index: u64, reasoning: Reasoning) {
@@ -233,6 +248,17 @@ impl Events {
 
     fn close(&mut self, index: u64) {
         match self.blocks.remove(&index) {
+            // Where a citation ends is known when its text is whole.
+            Some(Block::Text { start, citations }) if !citations.is_empty() => {
+                let notes = citations.iter();
+                let notes: Vec<Value> = notes
+                    .filter_map(|one| annotation(one, start, self.length))
+                    .collect();
+                if !notes.is_empty() {
+                    self.writer.member("annotations", &Value::Array(notes));
+                }
+                self.tell("citations", &json!([citations]));
+            }
             Some(Block::Thinking {
                 text,
                 signature,
@@ -255,8 +281,14 @@ impl Events {
                 has_arguments: false,
             }) => self.writer.arguments(index, "{}"),
             Some(Block::Other { start, deltas }) => {
-                let block = json!({ "start": start, "deltas": deltas });
-                self.tell("content_blocks", &Value::Array(vec![block]));
+                let block = block(start, deltas);
+                if block["image"]["source"]["bytes"].is_string() {
+                    let picture = picture(&block["image"], self.pictures);
+                    self.pictures += 1;
+                    self.writer.member("images", &Value::Array(vec![picture]));
+                } else {
+                    self.tell("content_blocks", &Value::Array(vec![block]));
+                }
             }
             _ => {}
         }
@@ -267,6 +299,29 @@ impl Events {
         let fields = json!({ name: value });
         self.writer.member("provider_specific_fields", &fields);
     }
+}
+
+/// A block as a whole answer has it, where its pieces say how they belong together: the input of a call is
+/// text, a result a list, and what comes in one piece is whole.
+fn block(mut start: Value, mut deltas: Vec<Value>) -> Value {
+    if start.is_null() && deltas.len() == 1 {
+        return deltas.swap_remove(0);
+    }
+    let of_all = |name: &str| deltas.iter().map(|delta| &delta[name]).collect::<Vec<_>>();
+    if start["toolUse"].is_object() {
+        let input = of_all("toolUse").into_iter();
+        let input: String = input.filter_map(|piece| piece["input"].as_str()).collect();
+        start["toolUse"]["input"] = serde_json::from_str(&input).unwrap_or_else(|_| json!({}));
+    } else if start["toolResult"].is_object() {
+        let content = of_all("toolResult").into_iter();
+        let content = content.filter_map(Value::as_array).flatten().cloned();
+        start["toolResult"]["content"] = content.collect();
+    } else if start["image"].is_object() && deltas.len() == 1 {
+        start["image"]["source"] = deltas[0]["image"]["source"].take();
+    } else {
+        return json!({ "start": start, "deltas": deltas });
+    }
+    start
 }
 
 impl Translator for Events {
@@ -281,19 +336,16 @@ impl Translator for Events {
             self.close(stop.index);
         } else if let Some(end) = event.end {
             self.stop_reason = Some(end.reason.unwrap_or_default());
-            if let Some(fields) = end.fields.filter(|fields| !fields.is_null()) {
-                self.tell("additionalModelResponseFields", &fields);
-            }
+            let fields = end.fields.into_iter();
+            let fields = fields.map(|fields| ("additionalModelResponseFields".to_owned(), fields));
+            self.writer.beside(fields.collect());
         } else if let Some(mut metadata) = event.metadata {
             if let Some(Value::Object(usage)) = metadata.shift_remove("usage") {
                 self.usage = usage;
             }
             // Filler against the guessing of texts by their lengths.
             metadata.shift_remove("p");
-            if !metadata.is_empty() {
-                let fields = Value::Object(metadata);
-                self.writer.member("provider_specific_fields", &fields);
-            }
+            self.writer.beside(beside(metadata));
             // The last event, where the message is over.
             if self.stop_reason.is_some() {
                 progress = Progress::Done;

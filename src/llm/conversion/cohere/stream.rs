@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::answer::{annotations, logprobs, parts_of, usage};
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable, finish};
@@ -16,6 +16,8 @@ pub(super) struct Events {
     call: Option<(u64, bool)>,
     finish_reason: Option<String>,
     usage: Option<Map<String, Value>>,
+    /// What the model meant to do with its tools.
+    plan: String,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +52,7 @@ impl Events {
             call: None,
             finish_reason: None,
             usage: None,
+            plan: String::new(),
         }
     }
 
@@ -87,22 +90,34 @@ impl Events {
     }
 }
 
+fn is_known(content: &Value) -> bool {
+    let kind = content["type"].as_str();
+    matches!(kind, None | Some("text" | "thinking"))
+}
+
 impl Translator for Events {
     fn event(&mut self, data: &[u8], chunks: &mut Vec<Bytes>) -> Result<Progress, Unreadable> {
         let event: Event = serde_json::from_slice(data)?;
         let delta = event.delta.unwrap_or_default();
         let message = &delta.message;
+        let content = &message["content"];
         match event.kind.as_str() {
             "message-start" => {
                 let id = event.id.as_deref().unwrap_or(&self.notes.id);
                 self.writer.name(id, self.notes.now, &self.notes.model);
             }
+            // Other kinds of content come whole.
+            "content-start" if !is_known(content) => {
+                let fields = json!({ "content_blocks": [content] });
+                self.writer.member("provider_specific_fields", &fields);
+            }
             "content-start" | "content-delta" => {
-                self.content(&message["content"], event.logprobs.as_ref());
+                self.content(content, event.logprobs.as_ref());
             }
             "tool-plan-delta" => {
-                self.writer
-                    .reasoning(message["tool_plan"].as_str().unwrap_or_default());
+                let plan = message["tool_plan"].as_str().unwrap_or_default();
+                self.plan.push_str(plan);
+                self.writer.reasoning(plan);
             }
             "tool-call-start" => {
                 self.close_call();
@@ -126,6 +141,10 @@ impl Translator for Events {
                     return Err(Unreadable::Error);
                 }
                 self.close_call();
+                if !self.plan.is_empty() {
+                    let fields = json!({ "tool_plan": self.plan });
+                    self.writer.member("provider_specific_fields", &fields);
+                }
                 self.finish_reason = Some(delta.finish_reason.unwrap_or_default());
                 self.usage = delta.usage;
                 return Ok(Progress::Done);

@@ -1,5 +1,7 @@
 //! A whole answer, and what it took. A piece of a stream is read the same way.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -24,7 +26,7 @@ pub(super) struct Answer {
     #[serde(default)]
     pub(super) response_id: Option<String>,
     #[serde(flatten)]
-    rest: Map<String, Value>,
+    pub(super) rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -50,8 +52,10 @@ pub(super) struct Content {
 
 /// What a part says.
 pub(super) enum Said {
-    Text(String),
-    Thought(Map<String, Value>),
+    /// Text, and its signature.
+    Text(String, Option<Value>),
+    /// Thoughts, which are a block where they are signed: unsigned ones are not to be sent back.
+    Thought(String, Option<Value>),
     Call {
         id: Option<String>,
         name: String,
@@ -59,7 +63,8 @@ pub(super) enum Said {
         fields: Map<String, Value>,
     },
     Image(String),
-    Audio(String),
+    /// Sound: its kind, and its bytes.
+    Audio(String, String),
     Other(Map<String, Value>),
 }
 
@@ -97,21 +102,18 @@ pub(super) fn said(mut part: Map<String, Value>) -> Said {
         let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
         let (kind, base64) = (text("mimeType"), text("data"));
         if kind.starts_with("audio/") {
-            return Said::Audio(base64.to_owned());
+            return Said::Audio(kind.to_owned(), base64.to_owned());
         }
         return Said::Image(format!("data:{kind};base64,{base64}"));
     }
     match part.get("text") {
         Some(Value::String(text)) if part.get("thought") == Some(&Value::Bool(true)) => {
-            let mut block = Map::new();
-            block.insert("type".to_owned(), Value::from("thinking"));
-            block.insert("thinking".to_owned(), Value::from(text.clone()));
-            if let Some(signature) = signature {
-                block.insert("signature".to_owned(), signature);
-            }
-            Said::Thought(block)
+            let block = signature.map(
+                |signature| json!({ "type": "thinking", "thinking": text, "signature": signature }),
+            );
+            Said::Thought(text.clone(), block)
         }
-        Some(Value::String(text)) => Said::Text(text.clone()),
+        Some(Value::String(text)) => Said::Text(text.clone(), signature),
         _ => {
             part.shift_remove("thought");
             Said::Other(part)
@@ -180,14 +182,17 @@ fn choice(candidate: Candidate, place: u64, notes: &Notes) -> Choice {
     let index = candidate.index.unwrap_or(place);
     let mut message = AssistantMessage::default();
     let mut others = Vec::new();
+    let mut signature = None;
     let parts = candidate.content.and_then(|content| content.parts);
     for part in parts.unwrap_or_default() {
         match said(part) {
-            Said::Text(text) => message.push_text(&text),
-            Said::Thought(block) => {
-                let text = block.get("thinking").and_then(Value::as_str);
-                message.push_reasoning(text.unwrap_or_default());
-                message.thinking_blocks.push(Value::Object(block));
+            Said::Text(text, signed) => {
+                message.push_text(&text);
+                signature = signed.or(signature);
+            }
+            Said::Thought(text, block) => {
+                message.push_reasoning(&text);
+                message.thinking_blocks.extend(block);
             }
             Said::Call {
                 id,
@@ -206,13 +211,19 @@ fn choice(candidate: Candidate, place: u64, notes: &Notes) -> Choice {
                 let place = message.images.len();
                 message.images.push(image(&url, place));
             }
-            Said::Audio(base64) => message.audio = Some(json!({ "data": base64 })),
+            Said::Audio(kind, base64) => match &mut message.audio {
+                Some(audio) => {
+                    let known = audio["data"].as_str().unwrap_or_default();
+                    audio["data"] = Value::from(joined(known, &base64));
+                }
+                None => message.audio = Some(sound(&kind, &base64, notes)),
+            },
             Said::Other(part) => others.push(Value::Object(part)),
         }
     }
     let text = message.content.as_deref().unwrap_or_default();
     message.annotations = annotations(&candidate.rest, text);
-    message.provider_specific_fields = fields(candidate.rest, others);
+    message.provider_specific_fields = fields(candidate.rest, others, signature);
     let native = candidate.finish_reason.unwrap_or_default();
     let finish_reason = reason(&native, !message.tool_calls.is_empty());
     Choice {
@@ -236,7 +247,11 @@ pub(super) fn image(url: &str, place: usize) -> Value {
 }
 
 /// What is said beside the content: grounding, citations, ratings, by names in snake case.
-pub(super) fn fields(rest: Map<String, Value>, others: Vec<Value>) -> Map<String, Value> {
+pub(super) fn fields(
+    rest: Map<String, Value>,
+    others: Vec<Value>,
+    signature: Option<Value>,
+) -> Map<String, Value> {
     let mut fields: Map<_, _> = rest
         .into_iter()
         .filter(|(_, value)| !value.is_null())
@@ -245,7 +260,30 @@ pub(super) fn fields(rest: Map<String, Value>, others: Vec<Value>) -> Map<String
     if !others.is_empty() {
         fields.insert("content_blocks".to_owned(), Value::Array(others));
     }
+    fields.extend(signature.map(|signature| (SIGNATURE.to_owned(), signature)));
     fields
+}
+
+/// Where the signature of a text stands, to be sent back with it.
+pub(super) const SIGNATURE: &str = "thought_signature";
+
+/// Sound in OpenAI's form. What it is a sound of is not told, and it is kept nowhere.
+pub(super) fn sound(kind: &str, base64: &str, notes: &Notes) -> Value {
+    let id = notes.id.rsplit('-').next().unwrap_or_default();
+    json!({
+        "id": format!("audio_{id}"),
+        "data": base64,
+        "expires_at": notes.now,
+        "transcript": "",
+        "mime_type": kind,
+    })
+}
+
+/// The bytes of both, one after the other; what cannot be read is left out.
+fn joined(first: &str, second: &str) -> String {
+    let mut bytes = STANDARD.decode(first).unwrap_or_default();
+    bytes.extend(STANDARD.decode(second).unwrap_or_default());
+    STANDARD.encode(bytes)
 }
 
 fn snake(name: &str) -> String {
@@ -260,7 +298,7 @@ fn snake(name: &str) -> String {
 }
 
 /// What the answer is grounded on, in OpenAI's form. Google counts bytes, OpenAI characters.
-fn annotations(rest: &Map<String, Value>, text: &str) -> Vec<Value> {
+pub(super) fn annotations(rest: &Map<String, Value>, text: &str) -> Vec<Value> {
     let Some(grounding) = rest.get("groundingMetadata") else {
         return Vec::new();
     };
@@ -324,6 +362,18 @@ pub(super) fn logprobs(found: &Value) -> Value {
     json!({ "content": content })
 }
 
+/// Counts that have a name of OpenAI's.
+const COUNTED: [&str; 8] = [
+    "promptTokenCount",
+    "toolUsePromptTokenCount",
+    "candidatesTokenCount",
+    "thoughtsTokenCount",
+    "totalTokenCount",
+    "cachedContentTokenCount",
+    "promptTokensDetails",
+    "candidatesTokensDetails",
+];
+
 /// Google counts thoughts apart, OpenAI among those of the answer.
 pub(super) fn usage(found: &Map<String, Value>) -> Usage {
     let count = |name: &str| found.get(name).and_then(Value::as_u64);
@@ -357,5 +407,10 @@ pub(super) fn usage(found: &Map<String, Value>) -> Usage {
     };
     usage.completion_tokens_details =
         (details != CompletionTokensDetails::default()).then_some(details);
+    let rest = found
+        .iter()
+        .filter(|(name, _)| !COUNTED.contains(&name.as_str()));
+    let rest = rest.map(|(name, value)| (snake(name), value.clone()));
+    usage.rest = rest.collect();
     usage
 }

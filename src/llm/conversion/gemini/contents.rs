@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::answer::SIGNATURE;
 use super::model;
 use crate::llm::types::chat::{Message, Role, ToolCall};
 use crate::llm::types::content::{Part, PartKind, Source};
@@ -65,6 +66,12 @@ fn answer(message: Message, model: &str) -> Result<Vec<Value>, Unusable> {
     // Thoughts of earlier turns are not sent back: their signatures stand with the calls.
     let content = content.filter(|part| !matches!(part.kind, PartKind::Thinking(_)));
     let mut parts = said(content.collect(), model);
+    let fields = message.rest.get("provider_specific_fields");
+    if let Some(signature) = fields.and_then(|fields| fields.get(SIGNATURE))
+        && let Some(last) = parts.iter_mut().rfind(|part| part["text"].is_string())
+    {
+        last["thoughtSignature"] = signature.clone();
+    }
     for (place, call) in message.tool_calls.iter().enumerate() {
         let mut part = json!({
             "functionCall": {

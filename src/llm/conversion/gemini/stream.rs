@@ -1,7 +1,9 @@
 //! The pieces of a stream: <https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent>.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::answer::{self, Candidate, Said};
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
@@ -18,6 +20,9 @@ pub(super) struct Pieces {
     is_named: bool,
     is_blocked: bool,
     images: usize,
+    /// The text of each choice, which what it is grounded on names the bytes of.
+    texts: HashMap<u64, String>,
+    has_sound: bool,
 }
 
 impl Pieces {
@@ -30,6 +35,8 @@ impl Pieces {
             is_named: false,
             is_blocked: false,
             images: 0,
+            texts: HashMap::new(),
+            has_sound: false,
         }
     }
 
@@ -37,22 +44,25 @@ impl Pieces {
         let index = candidate.index.unwrap_or(place);
         self.writer.select(index);
         let mut others = Vec::new();
+        let mut signature = None;
         let parts = candidate.content.and_then(|content| content.parts);
         for part in parts.unwrap_or_default() {
             match answer::said(part) {
-                Said::Text(text) => match &candidate.logprobs_result {
-                    Some(found) if !text.is_empty() => {
-                        let logprobs = answer::logprobs(found);
-                        self.writer.text_with_logprobs(&text, &logprobs);
+                Said::Text(text, signed) => {
+                    self.texts.entry(index).or_default().push_str(&text);
+                    signature = signed.or(signature);
+                    match &candidate.logprobs_result {
+                        Some(found) if !text.is_empty() => {
+                            let logprobs = answer::logprobs(found);
+                            self.writer.text_with_logprobs(&text, &logprobs);
+                        }
+                        _ => self.writer.text(&text),
                     }
-                    _ => self.writer.text(&text),
-                },
-                Said::Thought(block) => {
-                    let text = block.get("thinking").and_then(Value::as_str);
-                    self.writer.reasoning(text.unwrap_or_default());
-                    if block.contains_key("signature") {
-                        let blocks = Value::Array(vec![Value::Object(block)]);
-                        self.writer.member("thinking_blocks", &blocks);
+                }
+                Said::Thought(text, block) => {
+                    self.writer.reasoning(&text);
+                    if let Some(block) = block {
+                        self.writer.member("thinking_blocks", &json!([block]));
                     }
                 }
                 Said::Call {
@@ -71,14 +81,23 @@ impl Pieces {
                     self.images += 1;
                     self.writer.member("images", &Value::Array(vec![image]));
                 }
-                Said::Audio(base64) => {
-                    self.writer
-                        .member("audio", &serde_json::json!({ "data": base64 }));
+                Said::Audio(kind, base64) => {
+                    let sound = if std::mem::replace(&mut self.has_sound, true) {
+                        json!({ "data": base64 })
+                    } else {
+                        answer::sound(&kind, &base64, &self.notes)
+                    };
+                    self.writer.member("audio", &sound);
                 }
                 Said::Other(part) => others.push(Value::Object(part)),
             }
         }
-        let fields = answer::fields(candidate.rest, others);
+        let text = self.texts.get(&index).map(String::as_str);
+        let notes = answer::annotations(&candidate.rest, text.unwrap_or_default());
+        if !notes.is_empty() {
+            self.writer.member("annotations", &Value::Array(notes));
+        }
+        let fields = answer::fields(candidate.rest, others, signature);
         if !fields.is_empty() {
             self.writer
                 .member("provider_specific_fields", &Value::Object(fields));
@@ -115,6 +134,7 @@ impl Translator for Pieces {
         if let Some(found) = piece.usage_metadata {
             self.usage = found;
         }
+        self.writer.beside(piece.rest);
         chunks.append(&mut self.writer.take());
         Ok(Progress::More)
     }

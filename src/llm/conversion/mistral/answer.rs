@@ -1,6 +1,8 @@
 //! A whole answer, and the chunks of a stream: OpenAI's, but content may be a list of parts, thoughts
 //! among them, and answers end for reasons of their own.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -146,10 +148,10 @@ fn choice(index: usize, mut said: Said, notes: &Notes) -> Result<Choice, Unreada
         let fields = &mut message.provider_specific_fields;
         fields.insert("content_blocks".to_owned(), Value::Array(content.others));
     }
-    let rest = said.message.into_iter();
-    message
-        .provider_specific_fields
-        .extend(rest.filter(|(name, value)| !KNOWN.contains(&name.as_str()) && !value.is_null()));
+    // As in a stream, whose chunks are handed on.
+    said.message
+        .retain(|name, value| !KNOWN.contains(&name.as_str()) && !value.is_null());
+    message.rest = said.message;
     Ok(Choice {
         index: u64::try_from(index).unwrap_or_default(),
         message,
@@ -195,6 +197,8 @@ fn usage(mut found: Map<String, Value>) -> Usage {
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     is_finished: bool,
+    /// Thoughts of each choice that wait for their signature, which comes with the last of them.
+    thoughts: HashMap<u64, String>,
 }
 
 #[derive(Deserialize)]
@@ -267,8 +271,9 @@ impl Translator for Chunks {
             if let Some(native) = choice["finish_reason"].as_str() {
                 choice["finish_reason"] = json!(finish::reason(native));
             }
+            let index = choice["index"].as_u64().unwrap_or_default();
             if let Some(Value::Object(delta)) = choice.get_mut("delta") {
-                adapt(delta);
+                adapt(delta, self.thoughts.entry(index).or_default());
             }
         }
         chunks.push(chunk.to_string().into());
@@ -280,7 +285,7 @@ impl Translator for Chunks {
     }
 }
 
-fn adapt(delta: &mut Map<String, Value>) {
+fn adapt(delta: &mut Map<String, Value>, waiting: &mut String) {
     let calls = delta.get_mut("tool_calls").and_then(Value::as_array_mut);
     for call in calls.into_iter().flatten() {
         let arguments = call
@@ -296,7 +301,15 @@ fn adapt(delta: &mut Map<String, Value>) {
     if !delta.get("content").is_some_and(Value::is_array) {
         return;
     }
-    let content = Content::of(delta.shift_remove("content").unwrap_or_default());
+    let mut content = Content::of(delta.shift_remove("content").unwrap_or_default());
+    match content.blocks.first_mut() {
+        Some(block) => {
+            let own = block["thinking"].as_str().unwrap_or_default();
+            waiting.push_str(own);
+            block["thinking"] = Value::from(std::mem::take(waiting));
+        }
+        None => waiting.push_str(&content.thoughts),
+    }
     if let Some(text) = content.text {
         delta.insert("content".to_owned(), Value::from(text));
     }

@@ -38,6 +38,17 @@ struct Said {
     thinking: Option<String>,
     #[serde(default)]
     tool_calls: Option<Vec<Call>>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Said {
+    /// What it says that nobody here knows.
+    fn fields(&mut self) -> Map<String, Value> {
+        let mut fields = std::mem::take(&mut self.rest);
+        fields.retain(|name, value| name != "role" && !value.is_null());
+        fields
+    }
 }
 
 #[derive(Deserialize)]
@@ -103,11 +114,12 @@ impl Answer {
 
 pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadable> {
     let mut answer: Answer = serde_json::from_slice(body)?;
-    let Some(said) = answer.message.take() else {
+    let Some(mut said) = answer.message.take() else {
         return Err(Unreadable::Incomplete("no object \"message\""));
     };
-    let calls = said.tool_calls.unwrap_or_default();
     let mut message = AssistantMessage::default();
+    message.provider_specific_fields = said.fields();
+    let calls = said.tool_calls.unwrap_or_default();
     message.content = said
         .content
         .filter(|text| !text.is_empty() || calls.is_empty());
@@ -160,7 +172,12 @@ impl Translator for Lines {
         {
             self.writer.name(&self.notes.id, self.notes.now, model);
         }
-        if let Some(said) = answer.message.take() {
+        if let Some(mut said) = answer.message.take() {
+            let fields = said.fields();
+            if !fields.is_empty() {
+                let fields = Value::Object(fields);
+                self.writer.member("provider_specific_fields", &fields);
+            }
             self.writer
                 .reasoning(said.thinking.as_deref().unwrap_or_default());
             let text = said.content.unwrap_or_default();
@@ -180,6 +197,7 @@ impl Translator for Lines {
         }
         let has_calls = self.writer.tool_calls() > 0;
         self.end = Some((answer.reason(has_calls), answer.usage()));
+        self.writer.beside(answer.rest);
         Ok(Progress::Done)
     }
 

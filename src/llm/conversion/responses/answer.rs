@@ -29,7 +29,39 @@ pub(super) struct Answer {
     pub(super) usage: Option<Map<String, Value>>,
     #[serde(default)]
     pub(super) service_tier: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
+
+/// Members that say the request again, or nothing beside what is read.
+const KNOWN: [&str; 26] = [
+    "object",
+    "error",
+    "background",
+    "completed_at",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "metadata",
+    "parallel_tool_calls",
+    "previous_response_id",
+    "prompt",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "reasoning",
+    "safety_identifier",
+    "store",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
+    "billing",
+];
 
 impl Answer {
     /// When it was made, in seconds since 1970.
@@ -39,6 +71,13 @@ impl Answer {
             format!("{:.0}", seconds.floor()).parse().ok()
         });
         seconds.unwrap_or(notes.now)
+    }
+
+    /// What it says beside the answer.
+    pub(super) fn beside(&mut self) -> Map<String, Value> {
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.retain(|name, value| !KNOWN.contains(&name.as_str()) && !value.is_null());
+        rest
     }
 
     /// Why it ended.
@@ -107,6 +146,7 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
     }
     let finish_reason = answer.reason(!message.tool_calls.is_empty());
     let created = answer.created(notes);
+    let rest = answer.beside();
     let mut completion = Completion::new(
         answer.id.unwrap_or_else(|| notes.id.clone()),
         created,
@@ -115,11 +155,12 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
             index: 0,
             message,
             finish_reason,
-            logprobs: (!logprobs.is_empty()).then(|| json!({ "content": logprobs })),
+            logprobs: (!logprobs.is_empty()).then(|| tokens(logprobs)),
         },
     );
     completion.usage = answer.usage.as_ref().map(usage);
     completion.service_tier = answer.service_tier;
+    completion.rest = rest;
     Ok(completion)
 }
 
@@ -200,6 +241,23 @@ pub(super) fn picture(item: &Map<String, Value>, index: usize) -> Option<Value> 
     Some(json!({ "type": "image_url", "image_url": { "url": url }, "index": index }))
 }
 
+/// Probabilities of tokens as chat completions have them: a stream leaves out their bytes.
+pub(super) fn tokens(mut tokens: Vec<Value>) -> Value {
+    fn complete(token: &mut Value) {
+        let Value::Object(members) = token else {
+            return;
+        };
+        let text = members.get("token").and_then(Value::as_str);
+        let bytes = Value::from(text.unwrap_or_default().as_bytes());
+        members.entry("bytes").or_insert(bytes);
+        let others = members.get_mut("top_logprobs");
+        let others = others.and_then(Value::as_array_mut).into_iter().flatten();
+        others.for_each(complete);
+    }
+    tokens.iter_mut().for_each(complete);
+    json!({ "content": tokens })
+}
+
 pub(super) fn usage(found: &Map<String, Value>) -> Usage {
     let count = |name: &str| found.get(name).and_then(Value::as_u64);
     let detail = |name: &str, of: &str| found.get(name)?.get(of)?.as_u64();
@@ -223,5 +281,18 @@ pub(super) fn usage(found: &Map<String, Value>) -> Usage {
             ..CompletionTokensDetails::default()
         });
     }
+    let known = [
+        "input_tokens",
+        "input_tokens_details",
+        "output_tokens",
+        "output_tokens_details",
+        "total_tokens",
+    ];
+    let rest = found
+        .iter()
+        .filter(|(name, _)| !known.contains(&name.as_str()));
+    usage.rest = rest
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     usage
 }

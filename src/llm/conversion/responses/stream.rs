@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, annotation, kept, picture, text, usage};
+use super::answer::{Answer, annotation, kept, picture, text, tokens, usage};
 use super::items::REASONING_ITEMS;
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
 use crate::llm::types::chunk::ChunkWriter;
@@ -101,8 +101,8 @@ impl Events {
         let count = u64::try_from(delta.chars().count()).unwrap_or_default();
         self.length = self.length.saturating_add(count);
         match &event.logprobs {
-            Some(Value::Array(tokens)) if !tokens.is_empty() => {
-                let logprobs = json!({ "content": tokens });
+            Some(Value::Array(found)) if !found.is_empty() => {
+                let logprobs = tokens(found.clone());
                 self.writer.text_with_logprobs(delta, &logprobs);
             }
             _ => self.writer.text(delta),
@@ -208,7 +208,11 @@ impl Translator for Events {
     }
 
     fn end(&mut self, chunks: &mut Vec<Bytes>) -> bool {
-        if let Some(answer) = self.end.take() {
+        if let Some(mut answer) = self.end.take() {
+            let mut beside = answer.beside();
+            let tier = answer.service_tier.take().map(Value::from);
+            beside.extend(tier.map(|tier| ("service_tier".to_owned(), tier)));
+            self.writer.beside(beside);
             self.writer
                 .finish(answer.reason(self.writer.tool_calls() > 0));
             if let Some(found) = &answer.usage {

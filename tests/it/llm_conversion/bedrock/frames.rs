@@ -1,15 +1,10 @@
 //! Streams in the frames of AWS.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use toolbridge::error::{Error, ErrorKind};
-use toolbridge::llm::chat_stream::{ChatStream, StreamSource, Translation};
-use toolbridge::llm::conversion::as_is::AsIs;
-use toolbridge::llm::failure::FailureSite;
 use toolbridge::llm::framing::{Framer, Framing};
-use toolbridge::llm::patience::Patience;
 
 use super::{claude, event, exception, frame, model, stream};
 use crate::llm_conversion::play::{calls_of, text_of};
@@ -65,10 +60,10 @@ async fn a_stream_gives_the_same_chunks_wherever_it_is_split() {
         find("thinking_blocks"),
         &json!([{"type": "thinking", "thinking": "hm", "signature": "s"}])
     );
-    assert_eq!(find("provider_specific_fields")["metrics"]["latencyMs"], 5);
     let [.., finish, usage] = chunks.as_slice() else {
         panic!("no chunks")
     };
+    assert_eq!(finish["metrics"]["latencyMs"], 5);
     assert_eq!(finish["choices"][0]["finish_reason"], "tool_calls");
     assert_eq!(usage["choices"], json!([]));
     assert_eq!(usage["usage"]["completion_tokens"], 9);
@@ -201,29 +196,7 @@ async fn a_stream_that_is_cut_short_is_no_answer() {
 
 async fn sagemaker(pieces: Vec<Bytes>) -> (Vec<Value>, Option<Error>) {
     let play = model("sagemaker_chat/mine");
-    let source = StreamSource {
-        site: FailureSite::new(&play.model, &play.endpoint),
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        patience: Patience::default(),
-        translation: Some(Translation {
-            framing: play.endpoint.wire.framing(),
-            translator: Box::new(AsIs::default()),
-        }),
-    };
-    let body = futures_util::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
-    let stream = ChatStream::start(body, source);
-    let mut chunks = Vec::new();
-    loop {
-        match stream.next_chunks().await {
-            Ok(Some(more)) => chunks.extend(
-                more.iter()
-                    .map(|chunk| serde_json::from_slice::<Value>(chunk).unwrap()),
-            ),
-            Ok(None) => return (chunks, None),
-            Err(error) => return (chunks, Some(error)),
-        }
-    }
+    play.stream(pieces, &play.notes()).await
 }
 
 #[tokio::test]

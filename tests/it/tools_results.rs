@@ -401,7 +401,7 @@ fn what_matters_more_is_kept_first_and_what_is_for_the_user_stays() {
         block("usual ", json!({})),
         block("much ", json!({"priority": 1})),
     ]});
-    let (head, rest) = cut(result, &cutting(115));
+    let (head, rest) = cut(result, &cutting(112));
     let said = read(&head);
     assert!(said.contains("much") && said.contains("usual"), "{said}");
     assert!(!said.contains("little"), "{said}");

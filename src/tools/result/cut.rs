@@ -11,6 +11,8 @@ use super::read::{Piece, blocks, is_for_the_user_alone, piece, structured_text};
 const MEDIA: u64 = 765;
 /// Texts are counted in pieces of so many bytes until the budget is spent.
 const STEP: usize = 4_096;
+/// What is kept of a text at least, in bytes, so that reading on ends soon.
+const LEAST: usize = 200;
 /// The priority of a block that has none; the specification says no other.
 const PRIORITY: f64 = 0.5;
 
@@ -46,8 +48,8 @@ pub struct Rest {
 /// Cuts a result. Blocks of a higher priority are kept first, of one priority the first ones; the one
 /// that does not fit whole is split where it is text, near the end of a line or of a word. Behind what
 /// is kept stands a marker that says how much is left and how to read on. A result that fits stays as
-/// it is. What is for the user alone counts nothing and stays. At least a character, or one file, is
-/// kept, so that reading on ends.
+/// it is. What is for the user alone counts nothing and stays. A few words, or one file, are kept of
+/// every result, so that reading on ends.
 pub fn cut(result: Value, cutting: &Cutting<'_>) -> (Value, Option<Rest>) {
     let structured = structured_text(&result);
     let costs = blocks(&result).iter().map(|block| cost(block, cutting));
@@ -86,8 +88,8 @@ pub fn cut(result: Value, cutting: &Cutting<'_>) -> (Value, Option<Rest>) {
         }
         if !is_full && let Some(text) = text_of(&block) {
             let mut end = fitting(text, left, cutting.count);
-            if end == 0 && !has_something {
-                end = text.chars().next().map_or(0, char::len_utf8);
+            if !has_something {
+                end = end.max(text.ceil_char_boundary(LEAST));
             }
             if end > 0 && end < text.len() {
                 let (head, tail) = text.split_at(end);
@@ -215,6 +217,9 @@ fn fitting(text: &str, budget: u64, count: &dyn Fn(&str) -> u64) -> usize {
             high = text.floor_char_boundary(middle - 1);
         }
     }
+    if text[low..].starts_with(['\n', ' ']) {
+        return low;
+    }
     // Not in the middle of a line, or else of a word, if that costs little.
     let near = text.floor_char_boundary(low - low / 4);
     let tail = &text[near..low];
@@ -235,7 +240,8 @@ mod tests {
     #[test]
     fn what_fits_is_the_longest_start_and_ends_with_a_word() {
         let text = "one two three four five";
-        assert_eq!(&text[..fitting(text, 3, &words)], "one two three ");
+        assert_eq!(&text[..fitting(text, 3, &words)], "one two three");
+        assert_eq!(&text[..fitting(text, 4, &words)], "one two three four");
         assert_eq!(fitting(text, 0, &words), 0);
         assert_eq!(fitting(text, 50, &words), text.len());
         let long = "word ".repeat(5_000);
@@ -253,7 +259,7 @@ mod tests {
             prop_assert!(text.is_char_boundary(end));
             prop_assert!(count(&text[..end]) <= budget);
             if end < text.len() {
-                prop_assert!(count(&text[..end]) + 1 >= budget - budget / 2);
+                prop_assert!(count(&text[..end]) * 4 >= budget);
             }
         }
     }

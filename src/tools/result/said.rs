@@ -73,7 +73,11 @@ fn are_equal(one: &Value, other: &Value) -> bool {
     reason = "two spellings of one number read as the same float"
 )]
 fn are_one(one: &Number, other: &Number) -> bool {
-    one == other || one.is_f64() != other.is_f64() && one.as_f64() == other.as_f64()
+    if one == other {
+        return true;
+    }
+    let has_point = one.is_f64() || other.is_f64();
+    has_point && one.as_f64().is_some_and(|one| Some(one) == other.as_f64())
 }
 
 #[cfg(test)]

@@ -156,7 +156,10 @@ proptest! {
         let found = Index::new(&tools).search(&query, limit);
         prop_assert!(found.len() <= limit);
         prop_assert!(found.iter().all(|(place, score)| *place < tools.len() && *score > 0.0));
-        prop_assert!(found.windows(2).all(|pair| pair[0].1 > pair[1].1 || pair[0].1 == pair[1].1 && pair[0].0 < pair[1].0));
+        let is_before = |one: &(usize, f64), other: &(usize, f64)| {
+            other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)).is_lt()
+        };
+        prop_assert!(found.windows(2).all(|pair| is_before(&pair[0], &pair[1])));
         prop_assert_eq!(&found, &Index::new(&tools).search(&query, limit));
         let all = Index::new(&tools).search(&query, tools.len());
         prop_assert_eq!(&found[..], &all[..found.len()]);

@@ -26,8 +26,7 @@ from toolbridge.types import ChatCompletionMessageToolCall, Function
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests/fixtures/results"
 CASES = {
-    name: case["result"]
-    for name, case in json.loads((FIXTURES / "cases.json").read_text()).items()
+    name: case["result"] for name, case in json.loads((FIXTURES / "cases.json").read_text()).items()
 }
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 LOOK = {"role": "user", "content": "Look."}

@@ -210,8 +210,9 @@ pub(super) fn plain_base64(data: &str) -> Option<Cow<'_, str>> {
             other => other,
         })
         .collect();
-    while text.len() % 4 != 0 && text.len() % 4 != 1 {
-        text.push('=');
+    // One letter beyond a group of four is no end of anything.
+    if text.len() % 4 > 1 {
+        text.extend(std::iter::repeat_n('=', 4 - text.len() % 4));
     }
     is_base64(&text).then_some(Cow::Owned(text))
 }

@@ -142,7 +142,7 @@ pub(super) fn piece(block: &Value) -> Option<Piece<'_>> {
             let about = About::default();
             Some(bytes(block, text("data"), text("type"), about))
         }
-        (Some("resource"), _) => block.get("resource").and_then(resource),
+        (Some("resource"), _) => block.get("resource").map(resource),
         (Some("resource_link"), _) => Some(Piece::Note(link(block))),
         _ => Some(unknown(block)),
     }?;
@@ -207,7 +207,7 @@ fn bytes<'a>(
 }
 
 /// The contents of a resource.
-fn resource(resource: &Value) -> Option<Piece<'_>> {
+fn resource(resource: &Value) -> Piece<'_> {
     let text = |name: &str| resource.get(name).and_then(Value::as_str);
     let about = About {
         uri: text("uri").filter(|uri| !uri.is_empty()),
@@ -215,13 +215,13 @@ fn resource(resource: &Value) -> Option<Piece<'_>> {
     };
     if let Some(said) = text("text") {
         let mime = member(resource, "mimeType", "mime_type").and_then(Value::as_str);
-        return Some(Piece::Document {
+        return Piece::Document {
             text: Cow::Borrowed(said),
             mime: mime.map(plain_type).filter(|mime| !mime.is_empty()),
             about,
-        });
+        };
     }
-    Some(bytes(resource, text("blob"), None, about))
+    bytes(resource, text("blob"), None, about)
 }
 
 fn link(link: &Value) -> String {

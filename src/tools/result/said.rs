@@ -68,10 +68,6 @@ fn are_equal(one: &Value, other: &Value) -> bool {
     }
 }
 
-#[expect(
-    clippy::float_cmp,
-    reason = "two spellings of one number read as the same float"
-)]
 fn are_one(one: &Number, other: &Number) -> bool {
     if one == other {
         return true;

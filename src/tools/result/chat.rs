@@ -140,7 +140,11 @@ impl Content {
 
     fn flush(&mut self) {
         if !self.text.is_empty() {
-            let text = std::mem::take(&mut self.text);
+            let mut text = std::mem::take(&mut self.text);
+            // Where texts are taken out from between the rest, one follows the other.
+            if self.parts.iter().any(|part| part.get("text").is_some()) {
+                text.insert(0, '\n');
+            }
             self.parts.push(json!({ "type": "text", "text": text }));
         }
     }

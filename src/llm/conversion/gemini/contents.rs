@@ -102,7 +102,7 @@ fn result(message: Message, names: &HashMap<String, String>, model: &str) -> Val
         }
     }
     let is_error = message.rest.get("is_error") == Some(&Value::Bool(true));
-    let response = gemini::response(&texts.join("\n"), is_error);
+    let response = gemini::response(&texts.concat(), is_error);
     let mut result = json!({ "id": id, "name": name, "response": response });
     if !media.is_empty() {
         result["parts"] = Value::Array(media);

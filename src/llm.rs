@@ -22,6 +22,7 @@
 //! | [`trust`] | whose certificates are trusted |
 //! | [`client`] | the connection pool and the calls |
 //! | [`router`] | several deployments behind one name of a model |
+//! | [`tool_results`] | what the messages to a model have room for |
 
 pub mod answer;
 pub mod catalogue;
@@ -38,6 +39,7 @@ pub mod provider;
 pub mod retry;
 pub mod router;
 pub mod stream;
+pub mod tool_results;
 pub mod trust;
 pub mod types;
 pub mod wire;

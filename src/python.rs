@@ -12,6 +12,7 @@ mod error;
 mod gateway;
 mod group;
 mod log;
+mod results;
 mod router;
 mod session;
 mod subscription;
@@ -54,6 +55,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     catalogue::register(module)?;
     gateway::register(module)?;
     group::register(module)?;
+    results::register(module)?;
     router::register(module)?;
     session::register(module)?;
     subscription::register(module)?;

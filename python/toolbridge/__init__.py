@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from toolbridge import agent as agent
     from toolbridge import catalogue as catalogue
     from toolbridge import exceptions as exceptions
     from toolbridge import experimental_mcp_client as experimental_mcp_client
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import PaymentRequired as PaymentRequired
     from toolbridge.exceptions import PermissionDeniedError as PermissionDeniedError
     from toolbridge.exceptions import RateLimitError as RateLimitError
+    from toolbridge.exceptions import RoundLimitError as RoundLimitError
     from toolbridge.exceptions import ServiceUnavailableError as ServiceUnavailableError
     from toolbridge.exceptions import Timeout as Timeout
     from toolbridge.exceptions import ToolbridgeError as ToolbridgeError
@@ -104,6 +106,7 @@ failure_callback: list[Any] = []
 
 _MODULES = frozenset(
     {
+        "agent",
         "catalogue",
         "client",
         "exceptions",
@@ -181,6 +184,7 @@ __all__ = [
     "PaymentRequired",
     "PermissionDeniedError",
     "RateLimitError",
+    "RoundLimitError",
     "Router",
     "ServiceUnavailableError",
     "Timeout",
@@ -193,6 +197,7 @@ __all__ = [
     "UnsupportedParamsError",
     "__version__",
     "acompletion",
+    "agent",
     "catalogue",
     "completion",
     "completion_cost",

@@ -7,12 +7,14 @@ from typing import Any, Self, final
 
 from typing_extensions import disjoint_base
 
+from toolbridge._agent import Given
 from toolbridge.mcp.client._http import HttpArguments
 from toolbridge.types.chat import ModelResponseStream
 
 __all__ = [
     "DEFAULT_MAXIMUM_MESSAGE_BYTES",
     "INHERITED_VARIABLES",
+    "AgentRun",
     "Authorization",
     "CacheStore",
     "ChatStream",
@@ -28,6 +30,7 @@ __all__ = [
     "Session",
     "Subscription",
     "TokenFile",
+    "Verdict",
     "Waiting",
     "__version__",
     "authorization_header",
@@ -54,10 +57,14 @@ __all__ = [
     "open_stdio",
     "open_streamable_http",
     "read_tool_call",
+    "rebuild_chunks",
     "run_command",
+    "run_completion",
+    "run_completion_stream",
     "shutdown",
     "sign_jwt",
     "start_gateway",
+    "start_run",
     "tool_arguments",
     "transform_tools",
 ]
@@ -96,6 +103,12 @@ def sign_jwt(claims: dict[str, Any], key: str, algorithm: str) -> str: ...
 def transform_tools(target: str, tools: list[Any]) -> list[dict[str, Any]]: ...
 def read_tool_call(call: object) -> tuple[str, Any]: ...
 def tool_arguments(text: str) -> dict[str, Any]: ...
+def rebuild_chunks(chunks: list[Any]) -> dict[str, Any]: ...
+def start_run(given: Given, listens: bool) -> AgentRun: ...
+def run_completion(given: Given) -> Future[tuple[dict[str, Any], dict[str, Any]]]: ...
+def run_completion_stream(
+    given: Given, shows_everything: bool
+) -> Future[tuple[ChatStreamSource, dict[str, Any]]]: ...
 def catalogue_date() -> str: ...
 def catalogue_names() -> list[str]: ...
 def catalogue_find(model: str, provider: str | None) -> tuple[str, dict[str, Any]] | None: ...
@@ -112,6 +125,22 @@ def catalogue_cost(
 ) -> tuple[float, float, float] | None: ...
 def count_text_tokens(text: str) -> int: ...
 def count_request_tokens(messages: object, tools: object) -> int: ...
+
+@final
+class AgentRun:
+    def events(self) -> Future[list[dict[str, Any]] | None]: ...
+    def outcome(self) -> Future[tuple[dict[str, Any], BaseException | None]]: ...
+    def close(self) -> None: ...
+
+@final
+class Verdict:
+    def give(
+        self,
+        decision: str,
+        reason: str | None = None,
+        arguments: dict[str, Any] | None = None,
+    ) -> None: ...
+    def fail(self) -> None: ...
 
 @final
 class Authorization:

@@ -21,12 +21,13 @@ from toolbridge.mcp.client._engine import Engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from os import PathLike
     from types import EllipsisType, TracebackType
     from typing import Any, Literal, Self, TextIO
 
+    from toolbridge.agent import Approve, Event, Run, RunResult
     from toolbridge.mcp.client.stdio import StdioServerParameters
     from toolbridge.objects import Object
 
@@ -443,6 +444,78 @@ class Client:
             tool_call, strict=strict
         )
         return await self.call_tool(params.name, params.arguments)
+
+    def run(
+        self,
+        model: str,
+        messages: Sequence[Any] = (),
+        *,
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        max_rounds: int = 20,
+        max_parallel: int = 16,
+        tool_timeout: timedelta | float | None = None,
+        approve: Approve | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        stream: bool | None = None,
+        resume: RunResult | Mapping[str, Any] | None = None,
+        decisions: Mapping[str, object] | None = None,
+        **parameters: Any,
+    ) -> Run:
+        """Ask a model, call the tools that it calls, give it the results, until it is done.
+
+        Arguments that a model sends are checked against the schema that the server wrote; what does
+        not fit, a tool that fails, one that there is not: the model is told, and can try again.
+
+        Args:
+            model: As for ``acompletion``.
+            messages: The conversation so far; not with ``resume``.
+            tools: Which tools are offered: names of tools as in `list_tools`, names of servers, and
+                function tools of the caller's own, dicts as for ``acompletion``. When the model calls
+                one of those, the run stops with ``"function_calls"``. Default: all tools.
+            max_rounds: How often the model is asked at most.
+            max_parallel: How many calls of one round are under way at once.
+            tool_timeout: How long one call may take, in seconds or as a ``timedelta``; then the model
+                is told so. Default: what holds for the server.
+            approve: ``(call)``, plain or ``async``, asked before each call, one after another: True,
+                False, a text that says why not, a dict of other arguments, or None: the run stops
+                with ``"approval"``, and can go on later. Default: every call is made.
+            on_event: ``(event)``, plain or ``async``, called with each event.
+            stream: Whether the model is asked for a stream. Default: if somebody hears the events.
+            resume: The result of a run that stopped, or its ``to_dict()``: this one goes on there.
+            decisions: What was decided about the calls that wait there, by their ids; as for
+                ``approve``. One that nothing was decided about waits on, unless ``approve`` is given.
+            **parameters: All others go to the completion call, as in ``acompletion``: ``api_key``,
+                ``api_base``, ``temperature``, ``reasoning_effort``, …
+
+        Returns:
+            The run: ``await`` it for its result, or ``async for event in`` it. It begins when either
+            is done for the first time, and raises then:
+
+        Raises:
+            RoundLimitError: The model still calls tools after ``max_rounds``.
+            ConfigurationError: A name in ``tools`` stands for nothing, or an argument cannot be used.
+            APIError: As for ``acompletion``, by its class; ``error.run_result`` is how far it came.
+            RuntimeError: The client has not been entered.
+        """
+        from toolbridge._agent import begin
+
+        return begin(
+            self._native(),
+            model,
+            messages,
+            tools=tools,
+            settings={
+                "max_rounds": max_rounds,
+                "max_parallel": max_parallel,
+                "tool_timeout": read_seconds("tool_timeout", tool_timeout),
+            },
+            approve=approve,
+            on_event=on_event,
+            stream=stream,
+            resume=resume,
+            decisions=decisions,
+            parameters=parameters,
+        )
 
     async def add_server(self, name: str, server: Any) -> Server:
         """Add a server, and connect to it if the client has been entered.

@@ -99,10 +99,20 @@ impl ServerConfig {
 
 /// Many servers.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
-struct Group {
+pub(super) struct Group {
     core: Arc<mcp::Group>,
     on_change: Arc<Py<PyAny>>,
     owner: u32,
+}
+
+impl Group {
+    pub(super) fn core(&self) -> Arc<mcp::Group> {
+        Arc::clone(&self.core)
+    }
+
+    pub(super) fn owner(&self) -> u32 {
+        self.owner
+    }
 }
 
 #[pymethods]

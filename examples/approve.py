@@ -10,12 +10,15 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent import QUESTION, SERVERS
 from scripted_model import model
 
 from toolbridge import Client
-from toolbridge.agent import ToolCall
+
+if TYPE_CHECKING:
+    from toolbridge.agent import ToolCall
 
 
 def later(_call: ToolCall) -> None:
@@ -35,8 +38,11 @@ async def main() -> None:
         decisions = {}
         for call in left["pending"]:
             question = f"May the model call {call['name']}({call['arguments']})? "
-            said = sys.argv[1] if len(sys.argv) > 1 else input(question)
-            print(f"{question}{said}")
+            if len(sys.argv) > 1:
+                said = sys.argv[1]
+                print(f"{question}{said}")
+            else:
+                said = await asyncio.to_thread(input, question)
             decisions[call["id"]] = True if said.startswith("y") else "the user said no"
         async with Client(SERVERS) as client:
             result = await client.run(name, resume=left, decisions=decisions, **options)

@@ -15,10 +15,12 @@
 //! | [`run`] | the loop |
 //! | `results` | results of calls as messages |
 //! | [`completion`] | a run as one chat completion |
+//! | [`cassette`] | runs that are recorded and replayed |
 //! | [`outcome`] | how a run ended, and what it needs to go on later |
 
 pub mod approval;
 mod calls;
+pub mod cassette;
 pub mod completion;
 pub mod conversation;
 pub mod event;
@@ -31,6 +33,7 @@ pub mod toolbox;
 mod turn;
 
 pub use approval::{Approver, Decision};
+pub use cassette::Cassette;
 pub use conversation::{Conversation, elements};
 pub use event::{Event, Listener};
 pub use model::{Model, Provider, Reply};

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from toolbridge import mcp as mcp
     from toolbridge import mcp_client as mcp_client
     from toolbridge import types as types
+    from toolbridge._cassette import cassette as cassette
     from toolbridge._completion.timeouts import Timeouts as Timeouts
     from toolbridge.catalogue import completion_cost as completion_cost
     from toolbridge.catalogue import cost_per_token as cost_per_token
@@ -125,6 +126,7 @@ _CLASSES = {
     "LiteLLM": "completions",
     "Router": "router",
     "Timeouts": "_completion.timeouts",
+    "cassette": "_cassette",
 }
 _COMPLETION = frozenset(
     {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
@@ -198,6 +200,7 @@ __all__ = [
     "__version__",
     "acompletion",
     "agent",
+    "cassette",
     "catalogue",
     "completion",
     "completion_cost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolbridge._cassette import current
 from toolbridge._completion.parameters import prepare
 from toolbridge._toolbridge import start_run
 from toolbridge.agent import Left, Run
@@ -77,23 +78,23 @@ def begin(
     asked = body.pop("messages")
     body.pop("stream", None)
     choice = _choice(tools)
+    tape = current()
 
     def start(listens: bool, ask: Callable[[dict[str, Any], Verdict], object] | None) -> AgentRun:
         streams = listens if stream is None else stream
-        return start_run(
-            Given(
-                group,
-                model,
-                dict(body),
-                request.options,
-                asked,
-                {**_said(settings), "streams": streams},
-                choice,
-                ask,
-                None if left is None else (left.calls, left.decisions, left.rounds, left.usage),
-            ),
-            listens,
+        given = Given(
+            group,
+            model,
+            dict(body),
+            request.options,
+            asked,
+            {**_said(settings), "streams": streams},
+            choice,
+            ask,
+            None if left is None else (left.calls, left.decisions, left.rounds, left.usage),
         )
+        given.cassette = tape
+        return start_run(given, listens)
 
     return Run(start, approve, on_event)
 
@@ -104,6 +105,7 @@ class Given:
     __slots__ = (
         "approve",
         "body",
+        "cassette",
         "choice",
         "group",
         "left",
@@ -134,6 +136,7 @@ class Given:
         self.choice = choice
         self.approve = approve
         self.left = left
+        self.cassette = current()
 
 
 def _said(settings: dict[str, Any]) -> dict[str, Any]:

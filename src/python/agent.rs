@@ -1,5 +1,6 @@
 //! The tool loop for Python. Its public face is `python/toolbridge/agent.py`.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::agent::completion::Detail;
 use crate::agent::{
-    self, Approver, Call, Choice, Conversation, Decision, Event, GroupTools, Listener, Outcome,
-    Provider, Run, Settings, Stop, elements,
+    self, Approver, Call, Choice, Conversation, Decision, Event, GroupTools, Listener, Model,
+    Outcome, Provider, Run, Settings, Stop, Toolbox, elements,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
@@ -38,6 +39,7 @@ const EVENTS_AT_ONCE: usize = 64;
 /// Adds the classes and functions of this file to the module.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<AgentRun>()?;
+    module.add_class::<Cassette>()?;
     module.add_class::<Verdict>()?;
     module.add_function(wrap_pyfunction!(start_run, module)?)?;
     module.add_function(wrap_pyfunction!(run_completion, module)?)?;
@@ -158,6 +160,7 @@ struct Given<'py> {
     choice: (Option<Vec<String>>, Bound<'py, PyAny>),
     approve: Option<Py<PyAny>>,
     left: Option<Left<'py>>,
+    cassette: Option<Bound<'py, Cassette>>,
 }
 
 type Left<'py> = (
@@ -189,8 +192,13 @@ impl Given<'_> {
             functions: functions.as_array().cloned().unwrap_or_default(),
         };
         let asked = Asked::of(&request);
-        let provider = Arc::new(Provider::new(completion::client(), request));
-        let toolbox = Arc::new(GroupTools::new(group.core()));
+        let mut provider: Arc<dyn Model> = Arc::new(Provider::new(completion::client(), request));
+        let mut toolbox: Arc<dyn Toolbox> = Arc::new(GroupTools::new(group.core()));
+        if let Some(cassette) = &self.cassette {
+            let cassette = &cassette.get().0;
+            provider = cassette.model(provider);
+            toolbox = cassette.toolbox(toolbox);
+        }
         let mut run = Run::new(provider, toolbox, conversation, settings).offering(choice);
         if let Some(ask) = self.approve {
             let (_, queue) = LoopQueue::running(py)?;
@@ -232,6 +240,40 @@ impl Asked {
             retries: 0,
         };
         Self { site, context }
+    }
+}
+
+/// Runs that are recorded or replayed.
+#[pyclass(frozen, module = "toolbridge._toolbridge")]
+struct Cassette(Arc<agent::Cassette>);
+
+#[pymethods]
+impl Cassette {
+    /// Over the file at `path`, which is replayed if `replays` and written by `written` else.
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, replays: bool) -> PyResult<Self> {
+        let cassette = if replays {
+            agent::Cassette::replay(&path).map_err(|error| to_py(py, &error))?
+        } else {
+            agent::Cassette::record(&path)
+        };
+        Ok(Self(Arc::new(cassette)))
+    }
+
+    /// Whether it replays.
+    #[getter]
+    fn is_replaying(&self) -> bool {
+        self.0.is_replaying()
+    }
+
+    /// Says which texts are secrets.
+    fn hide(&self, secrets: Vec<String>) {
+        self.0.hide(secrets);
+    }
+
+    /// What is to be written; None where nothing was recorded.
+    fn written(&self) -> Option<String> {
+        self.0.written()
     }
 }
 

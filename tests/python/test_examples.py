@@ -174,3 +174,9 @@ def test_a_run_that_waits_for_a_decision(said: str, answer: str) -> None:
     printed = run("approve.py", said)
     assert "May the model call time-get_current_time(" in printed
     assert answer in printed.split("The tool says:")[1]
+
+
+def test_a_run_that_is_recorded_and_replayed() -> None:
+    printed = run("cassette.py")
+    assert "- kind: tools" in printed
+    assert "The same answer again: True" in printed

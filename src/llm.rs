@@ -22,6 +22,7 @@
 //! | [`patience`] | how long a stream may keep its reader waiting |
 //! | [`client`] | the connection pool and the calls |
 //! | [`router`] | several deployments behind one name of a model |
+//! | [`tool_results`] | what the messages to a model have room for |
 
 pub mod answer;
 pub mod catalogue;
@@ -39,5 +40,6 @@ pub mod rebuild;
 pub mod retry;
 pub mod router;
 pub mod stream;
+pub mod tool_results;
 pub mod types;
 pub mod wire;

@@ -13,6 +13,7 @@ mod error;
 mod gateway;
 mod group;
 mod log;
+mod results;
 mod router;
 mod session;
 mod subscription;
@@ -56,6 +57,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     catalogue::register(module)?;
     gateway::register(module)?;
     group::register(module)?;
+    results::register(module)?;
     router::register(module)?;
     session::register(module)?;
     subscription::register(module)?;

@@ -1,5 +1,5 @@
-//! MCP tools as the tools of providers, and the tool calls of models as calls over MCP. Pure: no
-//! I/O, and no provider is named outside of this module's formats.
+//! MCP tools as the tools of providers, the tool calls of models as calls over MCP, and the results of
+//! tools as models read them. Pure: no I/O, and no provider is named outside of this module's formats.
 //!
 //! The transforms are written once, over [`Tree`]: JSON values of Rust and the dicts of Python are
 //! both trees, so neither has to become the other first. Uses `error` alone.
@@ -7,6 +7,8 @@
 mod call;
 mod definition;
 pub mod names;
+pub mod result;
+pub mod search;
 mod tree;
 
 pub use call::{Call, arguments, read_call};

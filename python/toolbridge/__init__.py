@@ -82,6 +82,12 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import TransportError as TransportError
     from toolbridge.exceptions import UnprocessableEntityError as UnprocessableEntityError
     from toolbridge.exceptions import UnsupportedParamsError as UnsupportedParamsError
+    from toolbridge.experimental_mcp_client.results import to_anthropic_block as to_anthropic_block
+    from toolbridge.experimental_mcp_client.results import to_bedrock_block as to_bedrock_block
+    from toolbridge.experimental_mcp_client.results import to_gemini_parts as to_gemini_parts
+    from toolbridge.experimental_mcp_client.results import to_openai_message as to_openai_message
+    from toolbridge.experimental_mcp_client.results import to_openai_messages as to_openai_messages
+    from toolbridge.experimental_mcp_client.results import to_openai_responses_item as to_openai_responses_item
     from toolbridge.gateway import Gateway as Gateway
     from toolbridge.main import CustomStreamWrapper as CustomStreamWrapper
     from toolbridge.main import ModelResponse as ModelResponse
@@ -156,6 +162,17 @@ _CATALOGUE = frozenset(
         "unregister_model",
     }
 )
+# The results of tools as models read them.
+_RESULTS = frozenset(
+    {
+        "to_anthropic_block",
+        "to_bedrock_block",
+        "to_gemini_parts",
+        "to_openai_message",
+        "to_openai_messages",
+        "to_openai_responses_item",
+    }
+)
 
 __all__ = [
     "APIConnectionError",
@@ -227,6 +244,12 @@ __all__ = [
     "supports_tool_choice",
     "supports_vision",
     "supports_web_search",
+    "to_anthropic_block",
+    "to_bedrock_block",
+    "to_gemini_parts",
+    "to_openai_message",
+    "to_openai_messages",
+    "to_openai_responses_item",
     "token_counter",
     "types",
     "unregister_model",
@@ -247,6 +270,8 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(f"toolbridge.{_CLASSES[name]}"), name)
     elif name in _CATALOGUE:
         value = getattr(import_module("toolbridge.catalogue"), name)
+    elif name in _RESULTS:
+        value = getattr(import_module("toolbridge.experimental_mcp_client.results"), name)
     elif name in _MODULES:
         value = import_module(f"toolbridge.{name}")
     elif name in __all__:

@@ -67,6 +67,8 @@ __all__ = [
     "start_gateway",
     "start_run",
     "tool_arguments",
+    "tool_result",
+    "tool_result_messages",
     "transform_tools",
 ]
 
@@ -110,6 +112,10 @@ def run_completion(given: Given) -> Future[tuple[dict[str, Any], dict[str, Any]]
 def run_completion_stream(
     given: Given, shows_everything: bool
 ) -> Future[tuple[ChatStreamSource, dict[str, Any]]]: ...
+def tool_result(target: str, result: object, call: object, model: str | None) -> Any: ...
+def tool_result_messages(
+    results: list[tuple[object, object]], model: str | None
+) -> list[dict[str, Any]]: ...
 def catalogue_date() -> str: ...
 def catalogue_names() -> list[str]: ...
 def catalogue_find(model: str, provider: str | None) -> tuple[str, dict[str, Any]] | None: ...

@@ -83,3 +83,7 @@ mod tools_call;
 mod tools_definition;
 #[cfg(test)]
 mod tools_names;
+#[cfg(test)]
+mod tools_results;
+#[cfg(test)]
+mod tools_search;

@@ -1,4 +1,4 @@
-"""MCP tools for models, and the tool calls of models for MCP.
+"""MCP tools for models, the tool calls of models for MCP, and the results of tools for models.
 
 Every function that takes a session takes :class:`toolbridge.mcp.ClientSession` and the
 ``mcp.ClientSession`` of the official package, 1.x and 2.x; with an official session the official
@@ -14,6 +14,14 @@ from toolbridge.exceptions import (
     MCPTimeoutError,
     ToolCallArgumentsError,
 )
+from toolbridge.experimental_mcp_client.results import (
+    to_anthropic_block,
+    to_bedrock_block,
+    to_gemini_parts,
+    to_openai_message,
+    to_openai_messages,
+    to_openai_responses_item,
+)
 from toolbridge.objects import Object
 
 TYPE_CHECKING = False
@@ -27,6 +35,12 @@ __all__ = [
     "call_openai_tool",
     "list_tools_with_pagination",
     "load_mcp_tools",
+    "to_anthropic_block",
+    "to_bedrock_block",
+    "to_gemini_parts",
+    "to_openai_message",
+    "to_openai_messages",
+    "to_openai_responses_item",
     "transform_mcp_tool_to_anthropic_tool",
     "transform_mcp_tool_to_openai_responses_api_tool",
     "transform_mcp_tool_to_openai_tool",

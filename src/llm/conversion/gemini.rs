@@ -15,6 +15,8 @@ mod model;
 mod request;
 mod stream;
 
+pub(in crate::llm) use model::takes_media_in_results;
+
 use serde_json::{Map, Value};
 
 use super::{Conversion, Notes, Translator, Unreadable};

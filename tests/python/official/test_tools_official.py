@@ -12,6 +12,8 @@ from mcp.client.stdio import stdio_client
 from tool_bridge_cases import CASES, COMMAND, arguments, call, run
 from toolbridge.experimental_mcp_client import call_mcp_tool, call_openai_tool, load_mcp_tools
 from toolbridge.experimental_mcp_client.tools import (
+    to_anthropic_block,
+    to_openai_messages,
     transform_mcp_tool_to_anthropic_tool,
     transform_mcp_tool_to_openai_responses_api_tool,
     transform_mcp_tool_to_openai_tool,
@@ -58,3 +60,22 @@ async def test_official_tools_are_transformed_as_the_same_dicts_are():
     bare = mcp.types.Tool.model_validate({"name": "ping", "inputSchema": {}})
     described = transform_mcp_tool_to_openai_tool(bare)
     assert described["function"]["description"] == ""
+
+
+async def test_official_results_reach_a_model_as_the_same_dicts_do():
+    sent = {
+        "content": [
+            {"type": "text", "text": "8"},
+            {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"},
+            {"type": "resource", "resource": {"uri": "file:///a.txt", "text": "Buy milk."}},
+            {"type": "resource_link", "uri": "https://example.com/b", "name": "b"},
+            {"type": "text", "text": "!", "annotations": {"audience": ["user"]}},
+        ],
+        "structuredContent": {"result": "8"},
+        "isError": True,
+    }
+    result = mcp.types.CallToolResult.model_validate(sent)
+    for convert in (to_anthropic_block, to_openai_messages):
+        expected = convert(sent, "call_1")
+        assert convert(result, "call_1") == expected
+        assert convert({**sent, "content": result.content}, "call_1") == expected

@@ -1,11 +1,10 @@
 //! Content of messages as blocks: text, pictures, documents, films, sound, markers.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use serde_json::{Map, Value, json};
 
 use crate::llm::types::content::{Part, PartKind, Source};
 use crate::llm::types::fields::Unusable;
+use crate::tools::result::bedrock::{DOCUMENTS, IMAGES, VIDEOS, document_name};
 
 /// Blocks that callers write by the service's own names.
 const OWN: [&str; 7] = [
@@ -16,43 +15,6 @@ const OWN: [&str; 7] = [
     "image",
     "video",
     "audio",
-];
-
-const IMAGES: &[(&str, &str)] = &[
-    ("image/png", "png"),
-    ("image/jpeg", "jpeg"),
-    ("image/jpg", "jpeg"),
-    ("image/gif", "gif"),
-    ("image/webp", "webp"),
-];
-
-const DOCUMENTS: &[(&str, &str)] = &[
-    ("application/pdf", "pdf"),
-    ("text/csv", "csv"),
-    ("application/msword", "doc"),
-    (
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "docx",
-    ),
-    ("application/vnd.ms-excel", "xls"),
-    (
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "xlsx",
-    ),
-    ("text/html", "html"),
-    ("text/plain", "txt"),
-    ("text/markdown", "md"),
-];
-
-const VIDEOS: &[(&str, &str)] = &[
-    ("video/x-matroska", "mkv"),
-    ("video/quicktime", "mov"),
-    ("video/mp4", "mp4"),
-    ("video/webm", "webm"),
-    ("video/x-flv", "flv"),
-    ("video/mpeg", "mpeg"),
-    ("video/x-ms-wmv", "wmv"),
-    ("video/3gpp", "three_gp"),
 ];
 
 /// How a file has to be sent.
@@ -129,19 +91,6 @@ pub(super) fn cache_point(marker: &Value) -> Value {
         point["ttl"] = ttl.clone();
     }
     json!({ "cachePoint": point })
-}
-
-/// The id of a call: the service takes 64 letters, digits and a few signs, other providers make ids
-/// that have more.
-pub(super) fn tool_id(id: &str) -> String {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_.:-".contains(letter);
-    if (1..=64).contains(&id.len()) && id.chars().all(fits) {
-        return id.to_owned();
-    }
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    let start: String = id.chars().filter(|letter| fits(*letter)).take(40).collect();
-    format!("{start}_{:016x}", hasher.finish())
 }
 
 fn own_block(mut members: Map<String, Value>, place: &str) -> Result<Value, Unusable> {
@@ -235,7 +184,12 @@ fn file(
     let mut members = Map::new();
     members.insert("format".to_owned(), Value::from(format));
     if medium == Medium::Document {
-        let name = document_name(filename, &source);
+        let (Source::Data {
+            base64: content, ..
+        }
+        | Source::Url(content)
+        | Source::Id(content)) = &source;
+        let name = document_name(filename, content);
         members.insert("name".to_owned(), Value::from(name));
     }
     members.insert("source".to_owned(), location(source, place)?);
@@ -256,37 +210,4 @@ fn location(source: Source, place: &str) -> Result<Value, Unusable> {
              what is in S3 (s3://…)",
         )),
     }
-}
-
-/// The name of a document: letters, digits, single spaces, dashes and brackets. Without a name one is
-/// made of the content, so that two documents of a message have two names and the same document the
-/// same one, which keeps a cached prompt.
-fn document_name(filename: Option<&str>, source: &Source) -> String {
-    let stem = filename.unwrap_or_default();
-    let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
-    let letters: String = stem
-        .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() || "-()[]".contains(letter) {
-                letter
-            } else if letter.is_whitespace() {
-                ' '
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    let name = letters.split_whitespace().collect::<Vec<_>>().join(" ");
-    let name: String = name.chars().take(200).collect();
-    let name = name.trim_end();
-    if name.chars().any(|letter| letter.is_ascii_alphanumeric()) {
-        return name.to_owned();
-    }
-    let mut hasher = DefaultHasher::new();
-    match source {
-        Source::Data { base64: text, .. } | Source::Url(text) | Source::Id(text) => {
-            text.hash(&mut hasher);
-        }
-    }
-    format!("document-{:016x}", hasher.finish())
 }

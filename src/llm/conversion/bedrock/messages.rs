@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::block::{block, blocks, cache_point, tool_id};
+use super::block::{block, blocks, cache_point};
 use crate::llm::types::chat::{Message, Role};
 use crate::llm::types::content::PartKind;
 use crate::llm::types::fields::Unusable;
+use crate::tools::result::bedrock::tool_id;
 
 /// The instructions, as blocks.
 pub(super) fn system(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {

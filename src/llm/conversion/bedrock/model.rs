@@ -112,6 +112,12 @@ impl Family {
     }
 }
 
+/// Whether the result of a tool has pictures, documents and a status.
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html>)
+pub(in crate::llm) fn takes_media_in_results(model: &str) -> bool {
+    matches!(Family::of(model), Family::Claude | Family::Nova)
+}
+
 /// Whether the model takes `outputConfig.textFormat`; others answer in JSON through a tool.
 /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>)
 pub(super) fn has_structured_outputs(model: &str) -> bool {

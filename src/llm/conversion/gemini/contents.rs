@@ -8,6 +8,7 @@ use super::model;
 use crate::llm::types::chat::{Message, Role, ToolCall};
 use crate::llm::types::content::{Part, PartKind, Source};
 use crate::llm::types::fields::Unusable;
+use crate::tools::result::gemini;
 
 /// What stands for the signature of a call that another provider made, as Google's documentation of
 /// thought signatures has it: `skip_thought_signature_validator`, as bytes are written.
@@ -100,11 +101,8 @@ fn result(message: Message, names: &HashMap<String, String>, model: &str) -> Val
             _ => media.extend(converted(part, model)),
         }
     }
-    let text = texts.concat();
-    let response = match serde_json::from_str(&text) {
-        Ok(Value::Object(members)) => Value::Object(members),
-        _ => json!({ "output": text }),
-    };
+    let is_error = message.rest.get("is_error") == Some(&Value::Bool(true));
+    let response = gemini::response(&texts.join("\n"), is_error);
     let mut result = json!({ "id": id, "name": name, "response": response });
     if !media.is_empty() {
         result["parts"] = Value::Array(media);

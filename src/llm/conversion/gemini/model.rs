@@ -27,6 +27,12 @@ pub(super) fn needs_signatures(model: &str) -> bool {
     generation(model).is_some_and(|version| version >= (3, 0))
 }
 
+/// Whether the result of a tool has pictures and files inside of it; others refuse a request with such
+/// a one. (<https://ai.google.dev/gemini-api/docs/function-calling>)
+pub(in crate::llm) fn takes_media_in_results(model: &str) -> bool {
+    generation(model).is_some_and(|version| version >= (3, 0))
+}
+
 /// `reasoning_effort` as the model has it; none where the effort is not known.
 pub(super) fn thinking(model: &str, effort: &str) -> Option<Value> {
     if has_levels(model) {

@@ -11,9 +11,10 @@
 //! | `turn` | what a model said in one round, whole or out of its stream |
 //! | `calls` | the calls of one round, side by side |
 //! | [`approval`] | whether a call is made |
+//! | `finding` | catalogues that are too large to be told |
 //! | [`event`] | what a run tells while it goes on |
 //! | [`run`] | the loop |
-//! | `results` | results of calls as messages |
+//! | `results` | results of calls as messages, and what did not fit into them |
 //! | [`completion`] | a run as one chat completion |
 //! | [`cassette`] | runs that are recorded and replayed |
 //! | [`outcome`] | how a run ended, and what it needs to go on later |
@@ -24,6 +25,7 @@ pub mod cassette;
 pub mod completion;
 pub mod conversation;
 pub mod event;
+mod finding;
 pub mod model;
 pub mod offer;
 pub mod outcome;
@@ -39,5 +41,5 @@ pub use event::{Event, Listener};
 pub use model::{Model, Provider, Reply};
 pub use offer::Choice;
 pub use outcome::{Call, Done, Outcome, Stop};
-pub use run::{Run, Settings};
+pub use run::{Run, Search, Settings};
 pub use toolbox::{CallTerms, GroupTools, Tool, Toolbox};

@@ -87,7 +87,9 @@ if TYPE_CHECKING:
     from toolbridge.experimental_mcp_client.results import to_gemini_parts as to_gemini_parts
     from toolbridge.experimental_mcp_client.results import to_openai_message as to_openai_message
     from toolbridge.experimental_mcp_client.results import to_openai_messages as to_openai_messages
-    from toolbridge.experimental_mcp_client.results import to_openai_responses_item as to_openai_responses_item
+    from toolbridge.experimental_mcp_client.results import (
+        to_openai_responses_item as to_openai_responses_item,
+    )
     from toolbridge.gateway import Gateway as Gateway
     from toolbridge.main import CustomStreamWrapper as CustomStreamWrapper
     from toolbridge.main import ModelResponse as ModelResponse

@@ -61,8 +61,11 @@ def begin(
             raise type_error(name, "a function, a coroutine function or None", callback)
     if stream is not None and not isinstance(stream, bool):
         raise type_error("stream", "a bool or None", stream)
-    for name in ("max_rounds", "max_parallel"):
-        _check_count(name, settings[name])
+    for name in ("max_rounds", "max_parallel", "max_result_tokens"):
+        if settings[name] is not None:
+            _check_count(name, settings[name])
+    if not isinstance(settings["search"], bool):
+        _check_count("search", settings["search"])
     left = None
     if resume is not None:
         if messages:

@@ -381,6 +381,24 @@ class Client:
             return [types.Tool._wrap(tool) for tool in deepcopy(known)]
         return _toolbridge.transform_tools(format, known)
 
+    async def search_tools(self, query: str, limit: int = 10) -> list[types.Tool]:
+        """Find tools by words, in their names, descriptions and parameters (BM25).
+
+        Args:
+            query: The words.
+            limit: How many tools are wanted at most.
+
+        Returns:
+            The tools as in `list_tools`, the one that fits best first; none where no word fits.
+
+        Raises:
+            ConnectionClosedError: The client was closed.
+            RuntimeError: The client has not been entered.
+        """
+        check_str("query", query)
+        self._check_open("its tools cannot be searched")
+        return [types.Tool._wrap(tool) for tool in await self._native().search(query, limit)]
+
     async def call_tool(
         self,
         name: str,
@@ -458,6 +476,8 @@ class Client:
         max_rounds: int = 20,
         max_parallel: int = 16,
         tool_timeout: timedelta | float | None = None,
+        max_result_tokens: int | None = None,
+        search: bool | int = 100,
         approve: Approve | None = None,
         on_event: Callable[[Event], object] | None = None,
         stream: bool | None = None,
@@ -480,6 +500,10 @@ class Client:
             max_parallel: How many calls of one round are under way at once.
             tool_timeout: How long one call may take, in seconds or as a ``timedelta``; then the model
                 is told so. Default: what holds for the server.
+            max_result_tokens: How much of one result the model is shown at once; it can read on with
+                the tool ``read_more``. Default: all of it.
+            search: With more tools than this, the model is told of two instead, ``search_tools`` and
+                ``call_tool``, and finds the others by words; True: always, False: never.
             approve: ``(call)``, plain or ``async``, asked before each call, one after another: True,
                 False, a text that says why not, a dict of other arguments, or None: the run stops
                 with ``"approval"``, and can go on later. Default: every call is made.
@@ -512,6 +536,8 @@ class Client:
                 "max_rounds": max_rounds,
                 "max_parallel": max_parallel,
                 "tool_timeout": read_seconds("tool_timeout", tool_timeout),
+                "max_result_tokens": max_result_tokens,
+                "search": search,
             },
             approve=approve,
             on_event=on_event,

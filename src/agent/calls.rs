@@ -7,14 +7,16 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::approval::{Approver, Decision};
 use super::event::{Event, Listener, raw};
-use super::offer::{Offer, Owner};
+use super::offer::{BuiltIn, Offer, Owner};
 use super::outcome::{Call, Done};
+use super::results::Rests;
 use super::toolbox::{CallTerms, Toolbox};
 use super::turn::Called;
 use crate::error::{Error, Result};
@@ -32,6 +34,9 @@ pub(super) struct Round<'a> {
     pub(super) listener: Option<&'a Listener>,
     pub(super) max_parallel: usize,
     pub(super) tool_timeout: Option<Duration>,
+    /// How many tokens of a result the model is shown at once.
+    pub(super) result_tokens: Option<u64>,
+    pub(super) rests: &'a Rests,
 }
 
 /// What became of the calls.
@@ -49,6 +54,11 @@ enum One {
     Done(Box<Done>),
     Deferred(Call),
     Caller(Call),
+}
+
+/// The result that is a text.
+fn said(text: &str) -> RawJson {
+    RawJson::trusted(json!({"content": [{"type": "text", "text": text}]}).to_string())
 }
 
 /// The result that tells a model what went wrong.
@@ -109,9 +119,19 @@ impl Round<'_> {
                 return Ok(self.over(call, None, failed(&why), started).await);
             }
         };
+        match self.built_in(&mut call) {
+            None => {}
+            Some(Ok(result)) => return Ok(self.over(call, None, result, started).await),
+            Some(Err(why)) => return Ok(self.over(call, None, failed(&why), started).await),
+        }
         let offered = match self.offer.owner(&call.name) {
             Ok(Owner::Server(offered)) => Arc::clone(offered),
             Ok(Owner::Caller) => return Ok(One::Caller(call)),
+            // What is called through another tool is a tool of a server.
+            Ok(Owner::BuiltIn(_)) => {
+                let why = failed("This tool calls the tools that were found, and no other.");
+                return Ok(self.over(call, None, why, started).await);
+            }
             Err(why) => return Ok(self.over(call, None, failed(&why), started).await),
         };
         call.server.clone_from(&offered.tool.server);
@@ -151,6 +171,60 @@ impl Round<'_> {
         let result = self.ask(&call, RawJson::trusted(sent)).await;
         let result = result.unwrap_or_else(|failure| failed(&told(&call, &failure)));
         Ok(self.over(call, changed, result, started).await)
+    }
+
+    /// Does what is the run's own to do, and says what came of it. A call of a tool that was found
+    /// becomes the call of that tool: none, for it goes the way of all calls.
+    fn built_in(&self, call: &mut Call) -> Option<Result<RawJson, String>> {
+        let Ok(Owner::BuiltIn(what)) = self.offer.owner(&call.name) else {
+            return None;
+        };
+        let sent = match arguments(&call.arguments) {
+            Ok(sent) => sent.to_owned(),
+            Err(why) => return Some(Err(format!("The arguments are {}.", why.message()))),
+        };
+        match what {
+            BuiltIn::Search => Some(self.offer.search(&sent).map(|found| said(&found))),
+            BuiltIn::Call => {
+                #[derive(Deserialize)]
+                struct Inner<'a> {
+                    name: String,
+                    #[serde(borrow, default)]
+                    arguments: Option<&'a RawValue>,
+                }
+                let Ok(inner) = serde_json::from_str::<Inner<'_>>(&sent) else {
+                    let why = "A call takes {\"name\": \"the tool\", \"arguments\": {…}}.";
+                    return Some(Err(why.to_owned()));
+                };
+                // Some models write the arguments as text.
+                let text = inner.arguments.map_or("{}", RawValue::get);
+                let within = serde_json::from_str::<String>(text);
+                call.arguments = within.unwrap_or_else(|_| text.to_owned());
+                call.name = inner.name;
+                None
+            }
+            BuiltIn::ReadMore => {
+                let value: Value = serde_json::from_str(&sent).unwrap_or_default();
+                let id = value["id"].as_str().unwrap_or_default();
+                let name = self.offer.name_of(BuiltIn::ReadMore);
+                let budget = self.result_tokens.unwrap_or(u64::MAX);
+                Some(match self.rests.read_on(id, budget, name) {
+                    Ok(Some(rest)) => Ok(rest),
+                    Ok(None) => Err(format!("There is nothing to read under {id:?}.")),
+                    Err(failure) => Err(failure.message().to_owned()),
+                })
+            }
+        }
+    }
+
+    /// As much of a result as the model is shown.
+    fn shown(&self, call: &Call, result: &RawJson) -> RawJson {
+        let read_more = self.offer.name_of(BuiltIn::ReadMore);
+        let Some(budget) = self.result_tokens.filter(|_| call.name != read_more) else {
+            return result.clone();
+        };
+        let cut = self.rests.cut(result, budget, read_more);
+        cut.unwrap_or_else(|_| result.clone())
     }
 
     async fn decide(&self, call: &Call, decided: &[(String, Decision)]) -> Result<Decision> {
@@ -200,6 +274,7 @@ impl Round<'_> {
     ) -> One {
         let done = Done {
             is_error: is_error(&result),
+            shown: self.shown(&call, &result),
             call,
             changed,
             result,

@@ -20,6 +20,7 @@ use crate::document::{Data, Document, Node};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::llm::failure::Redactor;
+use crate::tools::result::chat::Room;
 
 /// The form of the file.
 const VERSION: u64 = 1;
@@ -405,6 +406,10 @@ impl TapedModel {
 }
 
 impl Model for TapedModel {
+    fn room(&self) -> Room {
+        self.model.room()
+    }
+
     fn ask(&self, body: Bytes, streams: bool) -> BoxFuture<'_, Result<Reply>> {
         async move {
             let asked = RawJson::trusted(body.clone()).to_value()?;

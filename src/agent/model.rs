@@ -12,12 +12,19 @@ use crate::error::Result;
 use crate::json::RawJson;
 use crate::llm::chat_stream::ChatStream;
 use crate::llm::client::{AnswerContext, ChatClient, ChatRequest};
+use crate::llm::tool_results;
+use crate::tools::result::chat::Room;
 
 /// What answers a request for a chat completion.
 pub trait Model: Send + Sync + fmt::Debug {
     /// Answers the request, whose body is OpenAI's; with a stream if `streams`. Dropping the future,
     /// or the stream, ends the request.
     fn ask(&self, body: Bytes, streams: bool) -> BoxFuture<'_, Result<Reply>>;
+
+    /// What results of tools its messages have room for.
+    fn room(&self) -> Room {
+        Room::OPENAI
+    }
 }
 
 /// What was answered.
@@ -46,16 +53,26 @@ impl Chunks for ChatStream {
 pub struct Provider {
     client: Arc<ChatClient>,
     request: ChatRequest,
+    room: Room,
 }
 
 impl Provider {
     /// One that is asked as `request` says; its body is not sent.
     pub fn new(client: Arc<ChatClient>, request: ChatRequest) -> Self {
-        Self { client, request }
+        let room = tool_results::room(&request.model);
+        Self {
+            client,
+            request,
+            room,
+        }
     }
 }
 
 impl Model for Provider {
+    fn room(&self) -> Room {
+        self.room
+    }
+
     fn ask(&self, body: Bytes, streams: bool) -> BoxFuture<'_, Result<Reply>> {
         let request = ChatRequest {
             body,

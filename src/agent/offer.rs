@@ -5,10 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use super::run::Settings;
 use super::toolbox::Tool;
+use super::{finding, results};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::json::RawJson;
 use crate::schema::{Fault, Schema};
+use crate::tools::search::Index;
 use crate::tools::{Format, transform};
 
 /// Which of the tools are offered.
@@ -28,10 +31,23 @@ pub struct Offer {
     tools: Vec<Arc<Offered>>,
     places: HashMap<String, usize>,
     functions: Vec<String>,
+    built_in: Vec<(String, BuiltIn)>,
+    index: Option<Index>,
     /// What stands in the request under `tools`.
     text: Vec<u8>,
     /// Those of them that are of servers.
     of_servers: RawJson,
+}
+
+/// What a run does by itself when a model calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuiltIn {
+    /// Finds tools by words.
+    Search,
+    /// Calls a tool by the name that was found.
+    Call,
+    /// Reads on in a result that was cut.
+    ReadMore,
 }
 
 /// A tool of a server that is offered.
@@ -50,6 +66,8 @@ pub enum Owner<'a> {
     Server(&'a Arc<Offered>),
     /// A function of the caller's.
     Caller,
+    /// One of the run's own.
+    BuiltIn(BuiltIn),
 }
 
 impl Offer {
@@ -58,12 +76,20 @@ impl Offer {
     /// # Errors
     /// A name stands for no tool and no server, a tool cannot be described, or a function of the
     /// caller's has the name of another tool.
-    pub fn new(version: u64, tools: &[Tool], choice: &Choice, is_first: bool) -> Result<Self> {
+    pub fn new(
+        version: u64,
+        tools: &[Tool],
+        choice: &Choice,
+        settings: &Settings,
+        is_first: bool,
+    ) -> Result<Self> {
         let mut offer = Self {
             version,
             tools: Vec::new(),
             places: HashMap::new(),
             functions: Vec::new(),
+            built_in: Vec::new(),
+            index: None,
             text: Vec::new(),
             of_servers: RawJson::trusted(&b"[]"[..]),
         };
@@ -78,12 +104,22 @@ impl Offer {
             }));
         }
         offer.of_servers = RawJson::from_serialize(&definitions)?;
+        if settings.search.is_on(definitions.len()) {
+            offer.index = Some(Index::new(&definitions));
+            definitions = offer.finding();
+        }
+        if settings.result_tokens.is_some() {
+            definitions.push(results::read_more(
+                &offer.build_in("read_more", BuiltIn::ReadMore),
+            ));
+        }
         for function in &choice.functions {
             if let Some(name) = function["function"]["name"].as_str() {
-                if offer.places.contains_key(name) {
+                let is_built_in = offer.built_in.iter().any(|(known, _)| known == name);
+                if is_built_in || offer.places.contains_key(name) {
                     let message = format!(
-                        "tools has a function {name:?}, and an MCP server has a tool of that name; \
-                         rename the function"
+                        "tools has a function {name:?}, and another tool has that name; rename the \
+                         function"
                     );
                     return Err(Error::new(ErrorKind::Configuration, message));
                 }
@@ -93,6 +129,43 @@ impl Offer {
         }
         offer.text = RawJson::from_serialize(&definitions)?.as_bytes().to_vec();
         Ok(offer)
+    }
+
+    /// The tools that stand for all others.
+    fn finding(&mut self) -> Vec<Value> {
+        let search = self.build_in("search_tools", BuiltIn::Search);
+        let call = self.build_in("call_tool", BuiltIn::Call);
+        vec![
+            finding::search_tools(&search, &call, self.tools.len()),
+            finding::call_tool(&call, &search),
+        ]
+    }
+
+    /// Takes a name that no tool has.
+    fn build_in(&mut self, name: &str, what: BuiltIn) -> String {
+        let mut free = name.to_owned();
+        while self.places.contains_key(&free) {
+            free.push('_');
+        }
+        self.built_in.push((free.clone(), what));
+        free
+    }
+
+    /// The name of one of the run's own tools.
+    pub fn name_of(&self, what: BuiltIn) -> &str {
+        let found = self.built_in.iter().find(|(_, known)| *known == what);
+        found.map_or("", |(name, _)| name)
+    }
+
+    /// What a search finds, as a text for the model.
+    ///
+    /// # Errors
+    /// What the model is told of arguments that are none.
+    pub fn search(&self, arguments: &str) -> Result<String, String> {
+        match &self.index {
+            Some(index) => finding::found(index, &self.tools, arguments),
+            None => Err("All tools are listed: there is nothing to search.".to_owned()),
+        }
     }
 
     /// Whether it was made of the list with this number.
@@ -120,6 +193,9 @@ impl Offer {
         }
         if self.functions.iter().any(|function| function == name) {
             return Ok(Owner::Caller);
+        }
+        if let Some((_, what)) = self.built_in.iter().find(|(known, _)| known == name) {
+            return Ok(Owner::BuiltIn(*what));
         }
         let known = self.places.keys().chain(&self.functions);
         Err(match nearest(name, known.map(String::as_str)) {

@@ -31,6 +31,8 @@ pub struct Done {
     pub changed: Option<RawJson>,
     /// MCP's `CallToolResult`.
     pub result: RawJson,
+    /// As much of it as the model is shown.
+    pub(super) shown: RawJson,
     /// Whether it failed.
     pub is_error: bool,
     /// How long it took.

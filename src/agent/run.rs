@@ -13,7 +13,7 @@ use super::event::{Event, Listener, raw};
 use super::model::Model;
 use super::offer::{Choice, Offer};
 use super::outcome::{Call, Done, Outcome, Stop, add_usage};
-use super::results;
+use super::results::{self, Rests};
 use super::toolbox::Toolbox;
 use super::turn::{self, Called, Turn};
 use crate::error::Result;
@@ -23,6 +23,9 @@ use crate::json::RawJson;
 pub const DEFAULT_MAX_ROUNDS: u32 = 20;
 /// How many calls are under way at once when nobody says.
 pub const DEFAULT_MAX_PARALLEL: usize = 16;
+
+/// How many tools a model is told of when nobody says; OpenAI takes no more than 128.
+pub const DEFAULT_SEARCH_ABOVE: usize = 100;
 
 /// How a run goes.
 #[derive(Debug, Clone)]
@@ -35,6 +38,37 @@ pub struct Settings {
     pub tool_timeout: Option<Duration>,
     /// Whether the model is asked for streams.
     pub streams: bool,
+    /// How many tokens of a result the model is shown at once; none shows all.
+    pub result_tokens: Option<u64>,
+    /// Whether the model finds tools by words rather than being told of all.
+    pub search: Search,
+}
+
+/// When a model finds tools by words rather than being told of all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+    /// When there are more than so many.
+    Above(usize),
+}
+
+impl Search {
+    pub(super) fn is_on(self, count: usize) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Above(limit) => count > limit,
+        }
+    }
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self::Above(DEFAULT_SEARCH_ABOVE)
+    }
 }
 
 impl Default for Settings {
@@ -44,6 +78,8 @@ impl Default for Settings {
             max_parallel: DEFAULT_MAX_PARALLEL,
             tool_timeout: None,
             streams: false,
+            result_tokens: None,
+            search: Search::default(),
         }
     }
 }
@@ -59,6 +95,7 @@ pub struct Run {
     /// Calls that an earlier run left, with what was decided about them.
     pending: Vec<Call>,
     decided: Vec<(String, Decision)>,
+    rests: Rests,
     progress: Progress,
 }
 
@@ -100,6 +137,7 @@ impl Run {
             listener: None,
             pending: Vec::new(),
             decided: Vec::new(),
+            rests: Rests::default(),
             progress: Progress {
                 conversation,
                 response: None,
@@ -215,7 +253,10 @@ impl Run {
         let (version, tools) = self.toolbox.tools().await?;
         match known {
             Some(known) if known.is_of(version) => Ok(known),
-            known => Offer::new(version, &tools, &self.choice, known.is_none()),
+            known => {
+                let is_first = known.is_none();
+                Offer::new(version, &tools, &self.choice, &self.settings, is_first)
+            }
         }
     }
 
@@ -261,9 +302,11 @@ impl Run {
             listener: self.listener.as_ref(),
             max_parallel: self.settings.max_parallel,
             tool_timeout: self.settings.tool_timeout,
+            result_tokens: self.settings.result_tokens,
+            rests: &self.rests,
         };
         let carried = round.carry_out(calls, decided).await?;
-        for message in results::messages(&carried.done)? {
+        for message in results::messages(&carried.done, &self.model.room())? {
             self.progress.conversation.push(message);
         }
         self.progress.calls.extend(carried.done);

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::mcp::Group;
 use crate::mcp::session::{CallOptions, Params, ProgressListener};
+use crate::tools::search::Index;
 
 /// A tool as it is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,7 @@ pub trait Toolbox: Send + Sync + fmt::Debug {
 pub struct GroupTools {
     group: Arc<Group>,
     listed: Mutex<Option<(u64, Arc<Vec<Tool>>)>>,
+    index: Mutex<Option<(u64, Arc<Index>)>>,
 }
 
 impl fmt::Debug for GroupTools {
@@ -76,7 +78,33 @@ impl GroupTools {
         Self {
             group,
             listed: Mutex::default(),
+            index: Mutex::default(),
         }
+    }
+
+    /// The tools that fit a query, the best first, with their scores.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub async fn search(&self, query: &str, limit: usize) -> Result<Vec<(Tool, f64)>> {
+        let (version, tools) = self.list().await?;
+        let known = {
+            let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            index.clone().filter(|(known, _)| *known == version)
+        };
+        let index = if let Some((_, index)) = known {
+            index
+        } else {
+            let described = tools.iter().map(|tool| tool.described.to_value());
+            let made = Arc::new(Index::new(&described.collect::<Result<Vec<_>>>()?));
+            let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            *index = Some((version, Arc::clone(&made)));
+            made
+        };
+        let found = index.search(query, limit).into_iter();
+        Ok(found
+            .map(|(place, score)| (tools[place].clone(), score))
+            .collect())
     }
 
     async fn list(&self) -> Result<(u64, Arc<Vec<Tool>>)> {

@@ -8,15 +8,15 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBool, PyDict, PyList};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::agent::completion::Detail;
 use crate::agent::{
-    self, Approver, Call, Choice, Conversation, Decision, Event, GroupTools, Listener, Model,
-    Outcome, Provider, Run, Settings, Stop, Toolbox, elements,
+    self, Approver, Call, Choice, Conversation, Decision, Event, Listener, Model, Outcome,
+    Provider, Run, Search, Settings, Stop, Toolbox, elements,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
@@ -193,7 +193,7 @@ impl Given<'_> {
         };
         let asked = Asked::of(&request);
         let mut provider: Arc<dyn Model> = Arc::new(Provider::new(completion::client(), request));
-        let mut toolbox: Arc<dyn Toolbox> = Arc::new(GroupTools::new(group.core()));
+        let mut toolbox: Arc<dyn Toolbox> = group.tool_box();
         if let Some(cassette) = &self.cassette {
             let cassette = &cassette.get().0;
             provider = cassette.model(provider);
@@ -361,6 +361,14 @@ fn read_settings(given: &Bound<'_, PyDict>) -> PyResult<Settings> {
                 settings.tool_timeout = Duration::try_from_secs_f64(seconds).ok();
             }
             "streams" => settings.streams = value.extract()?,
+            "max_result_tokens" => settings.result_tokens = Some(value.extract()?),
+            "search" => {
+                settings.search = match value.cast::<PyBool>() {
+                    Ok(truth) if truth.is_true() => Search::Always,
+                    Ok(_) => Search::Never,
+                    Err(_) => Search::Above(value.extract()?),
+                };
+            }
             _ => {}
         }
     }

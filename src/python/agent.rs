@@ -410,13 +410,11 @@ impl AgentRun {
         bridge::spawn(
             py,
             async move {
-                let ended = |cause| {
-                    let message = "this run was ended before it was over";
-                    Error::new(ErrorKind::ConnectionClosed, message).with_source(cause)
-                };
+                let ended = "this run was ended before it was over";
+                let ended = Error::new(ErrorKind::ConnectionClosed, ended);
                 match task {
-                    Some(task) => task.await.map_err(ended),
-                    None => Err(ended("its outcome was given out")).map_err(Into::into),
+                    Some(task) => task.await.map_err(|cause| ended.with_source(cause)),
+                    None => Err(ended),
                 }
             },
             |py, outcome: Outcome| {

@@ -115,7 +115,8 @@ impl Gateway {
         let access = Access::new(&config.access, host)?;
         let tracer = config.traces.as_ref().map(Tracer::start).transpose()?;
         let metrics = Arc::default();
-        let models = Arc::new(Models::new(config.models, config.router));
+        let models = Models::new(config.models, config.router, config.keeps_traces);
+        let models = Arc::new(models);
         let mcp = Endpoint::new(config.servers, &config.limits, &metrics)?;
         mcp.sampler().use_models(&models);
         let current = Current::new(Shared {
@@ -150,7 +151,9 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         let access = Access::new(&config.access, &self.host)?;
         let shared = self.current.get();
-        let models = Arc::new(shared.models.reloaded(config.models, config.router));
+        let models = &shared.models;
+        let models = models.reloaded(config.models, config.router, config.keeps_traces);
+        let models = Arc::new(models);
         // The last thing that can fail, for it is in force at once.
         shared.mcp.reload(config.servers, &config.limits)?;
         shared.mcp.sampler().use_models(&models);

@@ -51,6 +51,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether the metrics need no key.
     pub has_open_metrics: bool,
+    /// Whether traces end at the gateway: providers of models hear nothing of them.
+    pub keeps_traces: bool,
     /// Whether logs are JSON.
     pub has_json_logs: bool,
     /// Whom spans are sent to.
@@ -101,6 +103,7 @@ impl Config {
         }
         config.has_json_logs = routing.has_json_logs;
         config.has_open_metrics = routing.has_open_metrics;
+        config.keeps_traces = routing.keeps_traces;
         config.router = std::mem::take(&mut routing.settings);
         config.check_models(&routing, &mut notices);
         config.access.master_key = access::master_key_of(variables);
@@ -126,7 +129,13 @@ impl Config {
             config.check_keys(&entries, &mut notices);
             config.access.keys = entries.into_iter().map(|entry| entry.key).collect();
         }
-        config.traces = Traces::read(variables)?;
+        let otel = routing.otel;
+        config.traces = Traces::read(variables, otel.is_some())?;
+        if let Some(place) = otel.filter(|_| config.traces.is_none()) {
+            let sentence = "switches traces on, but nobody takes them: name a collector with \
+                            OTEL_EXPORTER_OTLP_ENDPOINT, as in http://localhost:4318";
+            notices.push(NoticeKind::Advice, &place, sentence);
+        }
         config.notices = notices.into_inner();
         Ok(config)
     }

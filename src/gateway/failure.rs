@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
@@ -158,19 +159,27 @@ pub(super) fn status_for(error: &Error) -> StatusCode {
     told.unwrap_or_else(|| status_of(error.kind()))
 }
 
-/// Whether a body says what went wrong in the shape in which clients look for it.
+/// Whether a body says what went wrong in the shape in which clients look for it: OpenAI's, not that of
+/// Anthropic, which has a type beside the error, nor Google's, which has a status in it.
 fn is_error_object(body: &str) -> bool {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
         error: Object<'a>,
+        #[serde(default)]
+        r#type: Option<IgnoredAny>,
     }
     #[derive(Deserialize)]
     struct Object<'a> {
         #[serde(borrow)]
         message: Cow<'a, str>,
+        #[serde(default)]
+        status: Option<IgnoredAny>,
     }
-    serde_json::from_str::<Body<'_>>(body).is_ok_and(|body| !body.error.message.is_empty())
+    let body = serde_json::from_str::<Body<'_>>(body);
+    body.is_ok_and(|Body { error, r#type }| {
+        !error.message.is_empty() && error.status.is_none() && r#type.is_none()
+    })
 }
 
 /// The headers of a provider's answer that are the client's business: how its request is called

@@ -6,10 +6,12 @@
 //! | `request` | the body of a request, in its limits |
 //! | `answer` | answers, streams and failures as HTTP |
 //! | `catalogue` | the lists of models |
+//! | `tools` | tools of the type `mcp` in a request, which are called here |
 
 mod answer;
 mod catalogue;
 mod request;
+mod tools;
 
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use http::{HeaderMap, StatusCode};
 use super::Shared;
 use super::access::Caller;
 use super::failure::Failure;
-use super::trace::{Kind, Trace};
+use super::trace::{self, Context, Kind, Trace};
 use crate::error::{Error, nearest};
 use crate::llm::router::{Deployment, Member, RequestBody, Routed, Router, RouterSettings};
 use answer::CallId;
@@ -36,19 +38,32 @@ const CHAT_COMPLETIONS: &str = "/chat/completions";
 #[derive(Debug)]
 pub(super) struct Models {
     router: Router,
+    /// Whether traces end here.
+    keeps_traces: bool,
 }
 
 impl Models {
-    pub(super) fn new(deployments: Vec<Deployment>, settings: RouterSettings) -> Self {
+    pub(super) fn new(
+        deployments: Vec<Deployment>,
+        settings: RouterSettings,
+        keeps_traces: bool,
+    ) -> Self {
         Self {
             router: Router::new(deployments, settings),
+            keeps_traces,
         }
     }
 
     /// Those of another configuration, over the same connections.
-    pub(super) fn reloaded(&self, deployments: Vec<Deployment>, settings: RouterSettings) -> Self {
+    pub(super) fn reloaded(
+        &self,
+        deployments: Vec<Deployment>,
+        settings: RouterSettings,
+        keeps_traces: bool,
+    ) -> Self {
         Self {
             router: self.router.successor(deployments, settings),
+            keeps_traces,
         }
     }
 
@@ -62,9 +77,24 @@ impl Models {
         self.router.names()
     }
 
-    /// Asks a model.
-    pub(super) async fn ask(&self, model: &str, body: &RequestBody) -> Result<Routed, Error> {
-        self.router.ask(model, body).await
+    /// The deployments that a name stands for.
+    fn members_of(&self, model: &str) -> &[Arc<Member>] {
+        self.router.members_of(model)
+    }
+
+    /// Asks a model, for a piece of work that stands there in a trace.
+    pub(super) async fn ask(
+        &self,
+        model: &str,
+        body: RequestBody,
+        context: Option<&Context>,
+    ) -> Result<Routed, Error> {
+        let context = context.filter(|_| !self.keeps_traces);
+        let body = match context {
+            Some(context) => body.with_headers(trace::headers(context).collect()),
+            None => body,
+        };
+        self.router.ask(model, &body).await
     }
 
     /// A model that a caller may not ask is as unknown as one that there is not.
@@ -114,7 +144,7 @@ pub(super) async fn deployment(
 }
 
 async fn complete(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     (caller, trace): (Result<Caller, Failure>, &Trace),
     headers: &HeaderMap,
     body: Body,
@@ -124,11 +154,12 @@ async fn complete(
     let caller = caller?;
     let models = &shared.models;
     let text = request::read(headers, body).await?;
-    let body = RequestBody::read(text).map_err(|why| request::refused(&why))?;
-    let Some(model) = model.or(body.model()) else {
+    let body = RequestBody::read(text.clone()).map_err(|why| request::refused(&why))?;
+    let Some(model) = model.or(body.model()).map(str::to_owned) else {
         let message = "you must provide a model: the body has no \"model\"";
         return Err(Failure::invalid(message).with_param("model"));
     };
+    let model = model.as_str();
     if !caller.may_ask(model) || !models.router.serves(model) {
         return Err(models.unknown(model, &caller));
     }
@@ -139,9 +170,13 @@ async fn complete(
     {
         return Err(models.unknown(name, &caller).with_param("fallbacks"));
     }
+    if let Some(wanted) = tools::Wanted::of(&text)? {
+        return wanted.answer(shared, (&caller, trace), headers, model, id).await;
+    }
     let span = trace.begin(Kind::Client, || format!("chat {model}"));
+    let context = span.context().cloned();
     let mut chat = shared.metrics.chat(model).within(span);
-    match models.router.ask(model, &body).await {
+    match models.ask(model, body, context.as_ref()).await {
         Ok(routed) => Ok(answer::given(routed, id, chat)),
         Err(error) => {
             let failure = Failure::from(error);

@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use crate::json::RawJson;
 use crate::llm::answer::Usage;
-use family::{Counters, Histograms};
+use crate::llm::catalogue::cost::Cost;
+use family::{Counters, Histograms, Sums};
 
 use super::trace::Span;
 
@@ -31,6 +32,7 @@ pub(super) struct Metrics {
     chats: Counters,
     chat_seconds: Histograms,
     tokens: Counters,
+    costs: Sums,
 }
 
 impl Default for Metrics {
@@ -68,6 +70,10 @@ impl Default for Metrics {
             tokens: Counters::new(
                 "toolbridge_tokens_total",
                 "Tokens, by model and kind, as far as providers tell.",
+            ),
+            costs: Sums::new(
+                "toolbridge_cost_dollars_total",
+                "What they cost, by model, as far as prices are known; US dollars.",
             ),
         }
     }
@@ -134,6 +140,7 @@ impl Metrics {
             began: Instant::now(),
             status: 0,
             tokens: [0; 2],
+            cost: None,
             span: None,
         }
     }
@@ -155,6 +162,7 @@ impl Metrics {
         self.chats.write(&mut text);
         self.chat_seconds.write(&mut text);
         self.tokens.write(&mut text);
+        self.costs.write(&mut text);
         text
     }
 }
@@ -212,6 +220,8 @@ pub(super) struct Chat {
     began: Instant,
     status: u16,
     tokens: [u64; 2],
+    /// In US dollars.
+    cost: Option<f64>,
     span: Option<Span>,
 }
 
@@ -229,9 +239,10 @@ impl Chat {
         self.status = status.as_u16();
     }
 
-    /// The answer has ended, and took these tokens.
-    pub(super) fn ended(&mut self, status: StatusCode, usage: Option<Usage>) {
+    /// The answer has ended; it took these tokens, and they cost that.
+    pub(super) fn ended(&mut self, status: StatusCode, usage: Option<Usage>, cost: Option<Cost>) {
         self.answered(status);
+        self.cost = cost.map(Cost::total);
         if let Some(usage) = usage {
             self.tokens = [usage.prompt_tokens, usage.completion_tokens];
         }
@@ -254,6 +265,9 @@ impl Drop for Chat {
                 span.set("error.type", status.as_str());
                 span.failed(|| status.clone());
             }
+        }
+        if let Some(cost) = self.cost.filter(|cost| *cost > 0.0) {
+            self.metrics.costs.add(&labels(&[model]), cost);
         }
         for (kind, tokens) in ["prompt", "completion"].into_iter().zip(self.tokens) {
             if tokens > 0 {
@@ -286,7 +300,11 @@ mod tests {
             prompt_tokens: 7,
             ..Usage::default()
         };
-        chat.ended(StatusCode::OK, Some(usage));
+        let cost = Cost {
+            prompt: 0.000_25,
+            ..Cost::default()
+        };
+        chat.ended(StatusCode::OK, Some(usage), Some(cost));
         drop(chat);
         metrics.request(
             "/mcp",
@@ -304,6 +322,7 @@ mod tests {
             r#"toolbridge_tool_call_duration_seconds_count{server="time",tool="now"} 2"#,
             r#"toolbridge_chat_completions_total{model="gpt",status="200"} 1"#,
             r#"toolbridge_tokens_total{model="gpt",kind="prompt"} 7"#,
+            r#"toolbridge_cost_dollars_total{model="gpt"} 0.00025"#,
             r#"toolbridge_http_requests_total{route="/mcp",method="other",status="401"} 1"#,
             r#"toolbridge_http_request_duration_seconds_bucket{route="/mcp",le="0.0025"} 0"#,
             r#"toolbridge_http_request_duration_seconds_bucket{route="/mcp",le="0.005"} 1"#,

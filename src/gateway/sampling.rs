@@ -67,12 +67,14 @@ impl Sampler {
         let models = models.ok_or_else(|| PeerError::method_not_found(METHOD))?;
         let params = params.unwrap_or_else(|| RawJson::trusted("{}"));
         let asked = wire::read(&params).map_err(PeerError::invalid_params)?;
+        let context = asked.context();
         let model = chosen(models.names(), &asked.hints);
         let body = asked.body(model).map_err(PeerError::invalid_params)?;
         let body =
             RequestBody::read(body).map_err(|why| PeerError::invalid_params(why.to_string()))?;
         let mut chat = self.metrics.chat(model);
-        let given = models.ask(model, &body).await.map(|routed| routed.given);
+        let given = models.ask(model, body, context.as_ref()).await;
+        let given = given.map(|routed| routed.given);
         let whole = match given {
             Ok(Given::Whole(whole)) => whole,
             Ok(Given::Stream(_)) => return Err(failed("the model answered with a stream")),
@@ -84,7 +86,7 @@ impl Sampler {
                 return Err(failed(&message));
             }
         };
-        chat.ended(StatusCode::OK, whole.usage);
+        chat.ended(StatusCode::OK, whole.usage, whole.cost);
         wire::result(&whole.body, model).map_err(|why| failed(&why))
     }
 }

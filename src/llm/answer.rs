@@ -5,13 +5,14 @@
 
 mod blocks;
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::conversion::Unreadable;
 use super::retry::random_bits;
@@ -120,9 +121,34 @@ pub fn usage(body: &[u8]) -> Option<Usage> {
         #[serde(default)]
         usage: Option<Usage>,
     }
-    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
-    KEY.find(body)?;
+    has_usage(body).then_some(())?;
     serde_json::from_slice::<Body>(body).ok()?.usage
+}
+
+fn has_usage(body: &[u8]) -> bool {
+    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+    KEY.find(body).is_some()
+}
+
+/// All that an answer is charged by.
+#[derive(Debug, Deserialize)]
+pub struct Bill<'a> {
+    /// What it took, in full.
+    pub usage: Map<String, Value>,
+    /// The model that gave it.
+    #[serde(borrow, default)]
+    pub model: Option<Cow<'a, str>>,
+    /// The tier of service that it was given in.
+    #[serde(borrow, default)]
+    pub service_tier: Option<Cow<'a, str>>,
+}
+
+impl<'a> Bill<'a> {
+    /// The bill of a whole answer, or of a chunk of a stream; None where it does not say what it took.
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        has_usage(body).then_some(())?;
+        serde_json::from_slice(body).ok()
+    }
 }
 
 /// Whether the content policy of the provider cut a whole answer short.

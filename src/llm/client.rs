@@ -119,6 +119,8 @@ pub struct Call<'a> {
     pub endpoint: &'a Endpoint,
     /// The JSON body, in OpenAI's form.
     pub body: Bytes,
+    /// Headers beside those of the endpoint. No signature is over them.
+    pub headers: Option<&'a HeaderMap>,
     /// What becomes of parameters that the provider does not take.
     pub policy: &'a Policy,
     /// How long it may take.
@@ -136,6 +138,7 @@ impl ChatRequest {
             model: &self.model,
             endpoint: &self.endpoint,
             body: self.body.clone(),
+            headers: None,
             policy: &self.policy,
             limits: self.limits,
             max_retries: self.max_retries,
@@ -323,6 +326,9 @@ async fn send(
             .authorize(outgoing)
             .await
             .map_err(|error| site.placed(error))?;
+    }
+    for (name, value) in call.headers.into_iter().flatten() {
+        headers.insert(name.clone(), value.clone());
     }
     let mut message = reqwest::Request::new(Method::POST, prepared.url.clone());
     prepared.ask_at_once(&mut headers);

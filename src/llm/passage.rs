@@ -33,6 +33,8 @@ pub struct Passage {
     first: Option<Bytes>,
     error: Option<Error>,
     usage: Option<Usage>,
+    /// The chunk that said so.
+    bill: Option<Bytes>,
 }
 
 impl fmt::Debug for Passage {
@@ -59,6 +61,7 @@ impl Passage {
             first: None,
             error: None,
             usage: None,
+            bill: None,
         }
     }
 
@@ -121,6 +124,18 @@ impl Passage {
         self.usage
     }
 
+    /// The chunk that said so.
+    pub fn bill(&self) -> Option<&Bytes> {
+        self.bill.as_ref()
+    }
+
+    fn count(&mut self, chunk: &Bytes) {
+        if let Some(usage) = answer::usage(chunk) {
+            self.usage = Some(usage);
+            self.bill = Some(chunk.clone());
+        }
+    }
+
     /// Looks at a piece; returns what of it can be passed on.
     fn take(&mut self, piece: Bytes) -> Bytes {
         let mut events = Vec::new();
@@ -134,7 +149,7 @@ impl Passage {
             let judged = self.judge.event(event, &mut chunks);
             for chunk in &chunks[before..] {
                 is_as_it_came &= chunk.as_ptr() == came;
-                self.usage = answer::usage(chunk).or(self.usage);
+                self.count(chunk);
             }
             match judged {
                 Judged::More => {}
@@ -195,7 +210,7 @@ impl Passage {
             Judged::More => self.judge.end(&mut chunks),
         };
         for chunk in &chunks {
-            self.usage = answer::usage(chunk).or(self.usage);
+            self.count(chunk);
         }
         let text = framed(&chunks, error.is_none());
         match (error, cause) {

@@ -10,11 +10,13 @@
 //! | `rules` | what follows from a failure; pure |
 //! | `state` | what is remembered of deployments, behind a trait |
 //! | `member` | one deployment, its requests and what becomes of them |
+//! | `prices` | what its answers cost |
 //! | `script` | deployments that answer by themselves |
 
 mod body;
 mod choice;
 mod member;
+mod prices;
 mod rules;
 mod script;
 mod settings;
@@ -158,6 +160,20 @@ impl Router {
     /// Whether a request for this model is served: by itself, or by the default fallback.
     pub fn serves(&self, model: &str) -> bool {
         self.group_or_default(model).is_some()
+    }
+
+    /// Who would be asked now, if this were a request.
+    ///
+    /// # Errors
+    /// The model does not exist, or nobody can be asked.
+    pub fn available(&self, model: &str, body: &RequestBody) -> Result<&Arc<Member>, Error> {
+        let Some(group) = self.group_or_default(model) else {
+            return Err(unknown(model));
+        };
+        match self.choose(group, body, &[]) {
+            Some(place) => Ok(&group.members[place]),
+            None => Err(group.refusal(body)),
+        }
     }
 
     /// What a group is asked for: by name, then by alias.

@@ -1,6 +1,7 @@
 //! One MCP server behind the gateway: what passes, in both directions and between the eras.
 
 mod many;
+mod sampled;
 mod world;
 
 use std::sync::LazyLock;
@@ -8,7 +9,6 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use toolbridge::gateway::Gateway;
 use world::{Client, Does, META, Upstream, gateway, server, text_of};
 
 const ALL: &str = r#"{"sampling":{},"elicitation":{},"roots":{"listChanged":true}}"#;
@@ -444,95 +444,5 @@ async fn a_state_of_another_request_or_that_was_changed_wakes_nothing() {
     let answer = client.request("tools/call", &again("t", &state)).await;
     assert!(answer.result().contains("accept"));
     assert_eq!(other.count("tools/call"), 0);
-    gateway.stop().await;
-}
-
-/// The configuration lets a model answer for clients that have none.
-async fn with_a_model(upstream: &Upstream, is_allowed: bool) -> Gateway {
-    let text = format!(
-        "model_list:\n  - model_name: other\n    litellm_params: {{model: openai/o, mock_response: no}}\n  \
-         - model_name: small\n    litellm_params: {{model: openai/s, mock_response: forty-two}}\n\
-         mcp_servers:\n  one: {{url: {}, allow_sampling: {is_allowed}}}\n",
-        upstream.url
-    );
-    crate::gateway_client::gateway(&text).await
-}
-
-const SAMPLING: &str = r#"{"jsonrpc":"2.0","id":77,"method":"sampling/createMessage","params":{"messages":[{"role":"user","content":{"type":"text","text":"6 x 7"}}],"modelPreferences":{"hints":[{"name":"small"}]},"maxTokens":9}}"#;
-
-#[tokio::test]
-async fn a_model_answers_an_old_server_for_a_client_that_cannot() {
-    let nothing = META.replace(r#""elicitation":{},"sampling":{},"roots":{}"#, "");
-    let elicitation = META
-        .replace(r#""sampling":{},"roots":{}"#, "")
-        .replace("{},}", "{}}");
-    for (is_modern, capabilities, meta) in [
-        (false, "{}", ""),
-        (false, r#"{"elicitation":{}}"#, ""),
-        (true, "", nothing.as_str()),
-        (true, "", elicitation.as_str()),
-    ] {
-        let upstream = Upstream::old().await;
-        let gateway = with_a_model(&upstream, true).await;
-        upstream.does("tools/call", Does::Asks(SAMPLING.to_owned()));
-        let (client, params) = if is_modern {
-            let client = Client::new(&gateway, "/mcp/one");
-            (client, format!(r#"{{"name":"t",{meta}}}"#))
-        } else {
-            let (client, _) = Client::old(&gateway, "/mcp/one", capabilities).await;
-            (client, r#"{"name":"t"}"#.to_owned())
-        };
-        let answer = client.request("tools/call", &params).await;
-        assert_eq!(answer.messages.len(), 1, "{:?}", answer.messages);
-        let result: Value = serde_json::from_str(answer.result()).unwrap();
-        let heard: Value = serde_json::from_str(result["heard"].as_str().unwrap()).unwrap();
-        let expected = json!({"type": "text", "text": "forty-two"});
-        assert_eq!(heard["result"]["content"], expected, "{heard}");
-        assert_eq!(heard["result"]["stopReason"], "endTurn");
-        let introduced = upstream.params("initialize").unwrap();
-        assert!(text_of(&introduced, "capabilities").contains("sampling"));
-        gateway.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_can_is_asked_itself_and_nobody_where_it_is_not_allowed() {
-    let upstream = Upstream::old().await;
-    let gateway = with_a_model(&upstream, true).await;
-    upstream.does("tools/call", Does::Asks(SAMPLING.to_owned()));
-    let (client, _) = Client::old(&gateway, "/mcp/one", ALL).await;
-    let mut stream = client.begin("tools/call", r#"{"name":"t"}"#).await;
-    let asked = stream.next().await;
-    assert_eq!(text_of(&asked, "method"), r#""sampling/createMessage""#);
-    client.answer(text_of(&asked, "id"), r#"{"mine":1}"#).await;
-    assert!(stream.next().await.contains("mine"));
-    gateway.stop().await;
-    let gateway = with_a_model(&upstream, false).await;
-    let (client, _) = Client::old(&gateway, "/mcp/one", "{}").await;
-    let answer = client.request("tools/call", r#"{"name":"t"}"#).await;
-    assert!(answer.result().contains("-32601"), "{}", answer.result());
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn a_model_answers_a_new_server_for_an_old_client_that_cannot() {
-    let upstream = Upstream::new().await;
-    let gateway = with_a_model(&upstream, true).await;
-    let (client, _) = Client::old(&gateway, "/mcp/one", "{}").await;
-    let request = SAMPLING.replace(r#""jsonrpc":"2.0","id":77,"#, "");
-    let wanted = format!(
-        r#"{{"resultType":"input_required","inputRequests":{{"a":{request}}},"requestState":"s"}}"#
-    );
-    upstream.does("tools/call", Does::Result(wanted));
-    // The repetition is answered the same way, so the rounds end in an error; what was sent counts.
-    client.request("tools/call", r#"{"name":"t"}"#).await;
-    let sent = upstream.params("tools/call").unwrap();
-    let responses: Value = serde_json::from_str(text_of(&sent, "inputResponses")).unwrap();
-    assert_eq!(responses["a"]["content"]["text"], "forty-two");
-    let meta: Value = serde_json::from_str(text_of(&sent, "_meta")).unwrap();
-    assert_eq!(
-        meta["io.modelcontextprotocol/clientCapabilities"],
-        json!({"sampling": {}})
-    );
     gateway.stop().await;
 }

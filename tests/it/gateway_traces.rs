@@ -15,7 +15,7 @@ use toolbridge::mcp::config::Document;
 
 use crate::gateway_client::{Connection, model};
 use crate::gateway_upstream::Upstream;
-use crate::llm_endpoint::{Endpoint, GOOD, answer};
+use crate::llm_endpoint::{Endpoint, GOOD, answer, good};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -128,6 +128,50 @@ async fn what_names_no_trace_or_a_broken_one_goes_on_as_it_came() {
     gateway.stop().await;
 }
 
+/// A header of a request as a provider got it.
+fn header<'a>(request: &'a str, name: &str) -> Option<&'a str> {
+    let head = request.split_once("\r\n\r\n").unwrap().0;
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+const CHAT: &str = "/v1/chat/completions";
+const ASK: &str = r#"{"model":"m","messages":[]}"#;
+
+#[tokio::test]
+async fn a_trace_of_the_caller_goes_on_to_the_provider_unless_it_is_to_end_here() {
+    let refused = || answer("429 Too Many Requests", "retry-after-ms: 1\r\n", "{}");
+    let endpoint = Endpoint::start(vec![refused(), good(), good(), good(), good()]).await;
+    let more = ", extra_headers: {traceparent: 00-of-the-file}";
+    let models = format!("model_list:\n{}", model("m", &endpoint.origin, more));
+    let sent = format!("traceparent: {PARENT}\r\ntracestate: vendor=1\r\n");
+    let open = gateway(&models, &[]).await;
+    let mut connection = Connection::open(&open).await;
+    for (headers, sent_before, parent, state) in [
+        // Every repetition belongs to it.
+        (sent.as_str(), 0, PARENT, Some("vendor=1")),
+        ("traceparent: 00-broken\r\n", 2, "00-of-the-file", None),
+        ("", 3, "00-of-the-file", None),
+    ] {
+        assert_eq!(connection.ask(CHAT, headers, ASK).await.status, 200);
+        for request in &endpoint.requests()[sent_before..] {
+            assert_eq!(header(request, "traceparent"), Some(parent), "{request}");
+            assert_eq!(header(request, "tracestate"), state, "{request}");
+        }
+    }
+    assert_eq!(endpoint.requests().len(), 4);
+    let closed = "litellm_settings: {forward_traceparent_to_llm_provider: false}\n";
+    let closed = gateway(&format!("{models}{closed}"), &[]).await;
+    let mut connection = Connection::open(&closed).await;
+    assert_eq!(connection.ask(CHAT, &sent, ASK).await.status, 200);
+    let requests = endpoint.requests();
+    let last = requests.last().unwrap();
+    assert_eq!(header(last, "traceparent"), Some("00-of-the-file"));
+    assert_eq!(header(last, "tracestate"), None);
+}
+
 #[tokio::test]
 async fn a_collector_gets_the_spans_of_a_call_inside_the_trace_of_its_caller() {
     let (origin, batches) = collector().await;
@@ -199,6 +243,11 @@ async fn a_collector_gets_the_spans_of_a_call_inside_the_trace_of_its_caller() {
     let expected = format!("00-{TRACE}-{}-01", called["spanId"].as_str().unwrap());
     assert_eq!(header.as_deref(), Some(expected.as_str()));
     assert_eq!(meta["traceparent"], expected);
+    // And the provider's to the chat.
+    let expected = format!("00-{TRACE}-{}-01", of("chat m")["spanId"].as_str().unwrap());
+    let requests = endpoint.requests();
+    let parent = self::header(&requests[0], "traceparent");
+    assert_eq!(parent, Some(expected.as_str()));
     let tokens = json!({"key": "gen_ai.usage.output_tokens", "value": {"intValue": "5"}});
     assert!(
         of("chat m")["attributes"]
@@ -257,4 +306,57 @@ fn a_variable_of_traces_that_means_nothing_is_named() {
         "http://localhost:4318/mine",
     );
     assert_eq!(traces(&[on, own]).unwrap().url.path(), "/mine");
+}
+
+#[test]
+fn the_callback_of_litellm_takes_its_variables_and_the_others_are_named() {
+    let text = "litellm_settings: {callbacks: [otel]}\n";
+    let variables = [
+        ("OTEL_ENDPOINT", "http://localhost:4318"),
+        ("OTEL_HEADERS", "x-key=a"),
+        ("OTEL_EXPORTER", "otlp_http"),
+    ];
+    let found = config(text, &variables).unwrap();
+    assert!(found.notices.is_empty(), "{:?}", found.notices);
+    let traces = found.traces.unwrap();
+    assert_eq!(traces.url.as_str(), "http://localhost:4318/v1/traces");
+    assert_eq!(traces.headers["x-key"], "a");
+    let whole = [("OTEL_ENDPOINT", "http://localhost:4318/v1/traces")];
+    let whole = config(text, &whole).unwrap().traces.unwrap();
+    assert_eq!(whole.url, traces.url);
+    // Nobody asked for it.
+    assert!(
+        config("model_list: []\n", &variables)
+            .unwrap()
+            .traces
+            .is_none()
+    );
+    let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    let both = config(text, &[variables[0], standard]).unwrap();
+    assert_eq!(both.traces.unwrap().url.host_str(), Some("collector"));
+    let error = config(text, &[variables[0], ("OTEL_EXPORTER", "otlp_grpc")]).unwrap_err();
+    assert!(error.to_string().contains("OTEL_EXPORTER"), "{error}");
+
+    let notices = |text: &str| {
+        let config = config(text, &[]).unwrap();
+        let notices = config.notices.iter();
+        notices
+            .map(|notice| (notice.is_strict(), notice.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let found = notices(text);
+    assert!(
+        matches!(&found[..], [(false, why)] if why.contains("OTEL_EXPORTER_OTLP_ENDPOINT")),
+        "{found:?}"
+    );
+    for text in [
+        "litellm_settings: {callbacks: [prometheus, langfuse]}\n",
+        "litellm_settings: {callbacks: my.own.handler}\n",
+    ] {
+        let found = notices(text);
+        assert!(
+            matches!(&found[..], [(true, why)] if why.contains("callbacks") && why.contains("not implemented")),
+            "{found:?}"
+        );
+    }
 }

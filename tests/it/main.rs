@@ -15,6 +15,8 @@ mod gateway_config;
 #[cfg(test)]
 mod gateway_config_bytes;
 #[cfg(test)]
+mod gateway_costs;
+#[cfg(test)]
 mod gateway_deployments;
 #[cfg(test)]
 mod gateway_downstream;

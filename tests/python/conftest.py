@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# What a judge finds wrong is shown as in a test.
+pytest.register_assert_rewrite("judges.answers")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # A developer's own keys, endpoints and proxies must not reach a test, nor a test reach them.

@@ -2,12 +2,12 @@
 says, and what the provider answers is the same answer whoever gave it.
 """
 
-import json
 import re
 
 import pytest
 
 import toolbridge
+from judges.answers import assert_is_what_was_told
 from judges.endpoint import judging
 from judges.models import CASES, KEY, MODELS
 
@@ -52,16 +52,7 @@ async def test_a_provider_gets_what_its_sdk_would_send(model, case):
         assert {key.lower(): found for key, found in received.headers.items()}[
             name.lower()
         ] == value
-    (choice,) = answer.choices
-    if choice.message.tool_calls:
-        (call,) = choice.message.tool_calls
-        assert call.function.name == "get_weather"
-        assert json.loads(call.function.arguments) == {"city": "Paris"}
-        assert choice.finish_reason == "tool_calls"
-    else:
-        assert choice.message.content == "It is sunny in Paris."
-        assert choice.finish_reason == "stop"
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (12, 5)
+    assert_is_what_was_told(answer)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=ids)

@@ -9,6 +9,8 @@ PARTS = [{"role": "user", "parts": [{"text": "Hello."}]}]
 BLOCKS = [{"role": "user", "content": [{"text": "Hello."}]}]
 RIGHT = {
     "chat": {"model": "m", "messages": HELLO, "temperature": 0.5},
+    "sagemaker": {"model": "m", "messages": HELLO, "temperature": 0.5},
+    "watsonx": {"model_id": "m", "project_id": "p", "messages": HELLO},
     "responses": {"model": "m", "input": HELLO, "stream": True},
     "anthropic": {"model": "m", "messages": HELLO, "max_tokens": 5},
     "anthropic_on_vertex": {
@@ -26,6 +28,9 @@ WRONG = [
     ("chat", {"temperatur": 0.5}, "temperatur"),
     ("chat", {"messages": [{"role": "usr", "content": "Hello."}]}, "role"),
     ("chat", {"tools": [{"type": "function", "function": {}}]}, "name"),
+    ("sagemaker", {"temperatur": 0.5}, "temperatur"),
+    ("watsonx", {"model": "m"}, "model"),
+    ("watsonx", {"space": "m"}, "space"),
     ("responses", {"input": [{"role": "user"}]}, "content"),
     ("responses", {"max_tokens": 5}, "max_tokens"),
     ("anthropic", {"max_tokens": "5"}, "max_tokens"),

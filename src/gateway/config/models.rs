@@ -7,6 +7,7 @@ use super::notice::{NoticeKind, Notices};
 use crate::document::fields::{Fields, Lookup, Spelling};
 use crate::document::{Data, Node, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::llm::catalogue::cost;
 use crate::llm::model_id::ModelId;
 use crate::llm::provider::{Endpoint, OPTIONS, Settings};
 use crate::llm::router::Deployment;
@@ -15,14 +16,6 @@ use crate::llm::router::Deployment;
 const NO_KEY: &str = "none";
 /// What stands in for its base URL.
 const NOWHERE: &str = "http://127.0.0.1:9";
-
-/// Prices, which may stand beside the parameters and are facts of the model.
-const PRICES: [&str; 4] = [
-    "input_cost_per_token",
-    "output_cost_per_token",
-    "cache_read_input_token_cost",
-    "cache_creation_input_token_cost",
-];
 
 /// Reads the list.
 pub(super) fn models(
@@ -84,14 +77,25 @@ fn model(
         _ => String::new(),
     };
     deployment.info = info;
-    for name in PRICES {
-        if let Some(price) = params.number(&[name])? {
-            deployment.info.insert(name.to_owned(), price.into());
-        }
-    }
+    facts(&mut params, &mut deployment.info)?;
     settings(&mut params, &mut deployment)?;
     deployment.defaults = defaults(&params, notices)?;
     Ok(deployment)
+}
+
+/// What may stand beside the parameters and is a fact of the model: prices, whose they are.
+fn facts(params: &mut Fields<'_>, info: &mut Map<String, Value>) -> Result<()> {
+    let prices = Section::Params.keys().iter();
+    let prices = prices.filter(|key| key.state == State::Supported && cost::is_price(key.name));
+    for key in prices {
+        if let Some(price) = params.number(&[key.name])? {
+            info.insert(key.name.to_owned(), price.into());
+        }
+    }
+    if let Some(base) = params.text(&["base_model"])? {
+        info.entry("base_model").or_insert_with(|| base.into());
+    }
+    Ok(())
 }
 
 /// The model at its provider, and where that is.

@@ -36,6 +36,9 @@ pub(super) struct Routing {
     pub(super) named: Vec<Named>,
     pub(super) has_json_logs: bool,
     pub(super) has_open_metrics: bool,
+    pub(super) keeps_traces: bool,
+    /// Where the file asks for traces.
+    pub(super) otel: Option<Place>,
 }
 
 impl Routing {
@@ -45,6 +48,8 @@ impl Routing {
             named: Vec::new(),
             has_json_logs: false,
             has_open_metrics: false,
+            keeps_traces: false,
+            otel: None,
         }
     }
 
@@ -64,6 +69,9 @@ impl Routing {
         self.has_json_logs = fields.boolean(&["json_logs"])?.unwrap_or(false);
         let is_closed = fields.boolean(&["require_auth_for_metrics_endpoint"])?;
         self.has_open_metrics = is_closed == Some(false);
+        let goes_on = fields.boolean(&["forward_traceparent_to_llm_provider"])?;
+        self.keeps_traces = goes_on == Some(false);
+        self.callbacks(&mut fields, notices);
         // Read with the servers.
         fields.find(&["mcp_aliases"]);
         notices.finish(Section::Litellm, &fields);
@@ -125,6 +133,33 @@ impl Routing {
         self.aliases(&mut fields)?;
         notices.finish(Section::Router, &fields);
         Ok(())
+    }
+
+    /// `callbacks`: who hears of calls, one name or a list of them.
+    fn callbacks(&mut self, fields: &mut Fields<'_>, notices: &mut Notices) {
+        let Some((place, node)) = fields.find(&["callbacks"]) else {
+            return;
+        };
+        let each = match &node.data {
+            Data::List(all) => {
+                let all = all.iter().enumerate();
+                all.map(|(index, one)| (place.element(index, one), one))
+                    .collect()
+            }
+            _ => vec![(place, node)],
+        };
+        for (place, node) in each {
+            match &node.data {
+                Data::Text(name) if name == "otel" => self.otel = Some(place),
+                // It is always there.
+                Data::Text(name) if name == "prometheus" => {}
+                _ => {
+                    let sentence = "is a callback that is not implemented and was ignored; there are \
+                                    otel and prometheus";
+                    notices.push(NoticeKind::NotImplemented, &place, sentence);
+                }
+            }
+        }
     }
 
     /// What both sections have.

@@ -12,6 +12,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Where it takes traces, below that.
+const PATH: &str = "/v1/traces";
+/// What LiteLLM's callback reads besides: the collector, its headers, the protocol.
+const OTEL: [&str; 3] = ["OTEL_ENDPOINT", "OTEL_HEADERS", "OTEL_EXPORTER"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_DELAY: Duration = Duration::from_secs(5);
 
@@ -48,29 +52,34 @@ fn wrong(name: &str, what: &str) -> Error {
 }
 
 impl Traces {
-    /// None where no collector is named, or traces are switched off.
+    /// None where no collector is named, or traces are switched off. `otel` is LiteLLM's callback, which
+    /// has variables of its own.
     ///
     /// # Errors
     /// A variable has a value that means nothing.
-    pub(super) fn read(variables: Lookup<'_>) -> Result<Option<Self>> {
+    pub(super) fn read(variables: Lookup<'_>, otel: bool) -> Result<Option<Self>> {
         let given = |name: &str| variables(name).filter(|value| !value.trim().is_empty());
-        let either = |own: &str, all: &str| {
-            let found = given(own).map(|value| (own.to_owned(), value));
-            found.or_else(|| given(all).map(|value| (all.to_owned(), value)))
+        let first = |names: &[&str]| {
+            let mut found = names.iter().filter(|name| otel || !OTEL.contains(name));
+            found.find_map(|name| Some(((*name).to_owned(), given(name)?)))
         };
         let is_off = given("OTEL_SDK_DISABLED").is_some_and(|is| is.eq_ignore_ascii_case("true"))
             || given("OTEL_TRACES_EXPORTER").is_some_and(|name| name == "none");
-        let Some((name, url)) = either(TRACES_ENDPOINT, ENDPOINT).filter(|_| !is_off) else {
+        let endpoint = first(&[TRACES_ENDPOINT, ENDPOINT, OTEL[0]]);
+        let Some((name, url)) = endpoint.filter(|_| !is_off) else {
             return Ok(None);
         };
-        let protocol = either(
+        let protocol = first(&[
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
             "OTEL_EXPORTER_OTLP_PROTOCOL",
-        );
-        if let Some((name, _)) = protocol.filter(|(_, protocol)| protocol == "grpc") {
-            let what = "is \"grpc\"; spans are sent over HTTP (http/json), which collectors take on \
-                        port 4318";
-            return Err(wrong(&name, what));
+            OTEL[2],
+        ]);
+        let is_grpc = |protocol: &str| matches!(protocol, "grpc" | "otlp_grpc");
+        if let Some((name, protocol)) = protocol.filter(|(_, protocol)| is_grpc(protocol)) {
+            let what = format!(
+                "is {protocol:?}; spans are sent over HTTP (http/json), which collectors take on port 4318"
+            );
+            return Err(wrong(&name, &what));
         }
         let parsed = Url::parse(url.trim()).ok();
         let parsed =
@@ -82,25 +91,28 @@ impl Traces {
                 "is no URL; it takes one like http://localhost:4318",
             ));
         };
-        if name == ENDPOINT {
-            url.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));
+        // What LiteLLM is given may have the path already.
+        let is_whole = name == OTEL[0] && url.path().ends_with(PATH);
+        if name != TRACES_ENDPOINT && !is_whole {
+            url.set_path(&format!("{}{PATH}", url.path().trim_end_matches('/')));
         }
         let (share, heeds_parent) = sampler(&given)?;
         Ok(Some(Self {
             url,
-            headers: match either(
+            headers: match first(&[
                 "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
                 "OTEL_EXPORTER_OTLP_HEADERS",
-            ) {
+                OTEL[1],
+            ]) {
                 Some((name, text)) => headers(&name, &text)?,
                 None => HeaderMap::new(),
             },
             resource: resource(&given)?,
             timeout: milliseconds(
-                either(
+                first(&[
                     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
                     "OTEL_EXPORTER_OTLP_TIMEOUT",
-                ),
+                ]),
                 DEFAULT_TIMEOUT,
             )?,
             delay: milliseconds(

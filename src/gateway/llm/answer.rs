@@ -18,6 +18,7 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
 const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
 const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
+const COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
 const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 
@@ -49,9 +50,11 @@ impl CallId {
 
 /// An answer, as it was given.
 pub(super) fn given(routed: Routed, id: &CallId, mut chat: Chat) -> Response {
+    let mut cost = None;
     let (body, told, kind) = match routed.given {
         Given::Whole(whole) => {
-            chat.ended(StatusCode::OK, whole.usage);
+            chat.ended(StatusCode::OK, whole.usage, whole.cost);
+            cost = whole.cost;
             (Body::from(whole.body), whole.headers, JSON)
         }
         Given::Stream(mut streamed) => {
@@ -84,8 +87,32 @@ pub(super) fn given(routed: Routed, id: &CallId, mut chat: Chat) -> Response {
             headers.insert(name, value);
         }
     }
+    // What a stream costs is known at its end alone.
+    let cost = cost.map(|cost| cost.total().to_string());
+    if let Some(Ok(cost)) = cost.map(HeaderValue::try_from) {
+        headers.insert(COST, cost);
+    }
     headers.insert(RETRIES, routed.retries.into());
     headers.insert(FALLBACKS, routed.fallbacks.into());
+    response
+}
+
+/// A whole answer that is none of one deployment.
+pub(super) fn whole(body: Bytes, id: &CallId) -> Response {
+    of_kind(Body::from(body), JSON, id)
+}
+
+/// The same as a stream of events.
+pub(super) fn events(body: Body, id: &CallId) -> Response {
+    let mut response = of_kind(body, EVENT_STREAM, id);
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_CACHE);
+    response
+}
+
+fn of_kind(body: Body, kind: HeaderValue, id: &CallId) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(CALL_ID, id.0.clone());
     response
 }
 
@@ -103,7 +130,7 @@ fn streaming(streamed: Box<Streamed>, chat: Chat) -> Body {
         let (mut streamed, mut chat) = state?;
         match streamed.next().await {
             None => {
-                chat.ended(StatusCode::OK, streamed.usage());
+                chat.ended(StatusCode::OK, streamed.usage(), streamed.cost());
                 None
             }
             Some(Ok(events)) => {
@@ -113,7 +140,7 @@ fn streaming(streamed: Box<Streamed>, chat: Chat) -> Body {
             // Whoever reads to the end knows by the missing [DONE] that it is none.
             Some(Err(error)) => {
                 let failure = Failure::from(error);
-                chat.ended(failure.status(), streamed.usage());
+                chat.ended(failure.status(), streamed.usage(), streamed.cost());
                 Some((Ok(Bytes::from(failure.event())), None))
             }
         }

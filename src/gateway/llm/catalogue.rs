@@ -85,9 +85,8 @@ fn entry(member: &Member) -> Value {
     let mut info = Map::new();
     if let Some(known) = deployment.known_model() {
         info.insert("key".to_owned(), known.key.into());
-        info.extend(known.facts.as_ref().clone());
     }
-    info.extend(deployment.info.clone());
+    info.extend(deployment.facts());
     info.insert("id".to_owned(), deployment.id.as_str().into());
     info.insert("db_model".to_owned(), false.into());
     json!({"model_name": deployment.name, "litellm_params": params, "model_info": info})

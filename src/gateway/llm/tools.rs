@@ -32,7 +32,7 @@ use crate::agent::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Shared;
 use crate::gateway::access::Caller;
-use crate::gateway::failure::Failure;
+use crate::gateway::failure::{Failure, status_for};
 use crate::gateway::mcp::toolbox::{CallersTools, Named};
 use crate::gateway::metrics::Chat;
 use crate::gateway::trace::{Kind, Trace};
@@ -284,7 +284,7 @@ impl Asked {
                 )),
             },
             Err(error) => {
-                chat.answered(answer::status_of(&error));
+                chat.answered(status_for(&error));
                 Err(error)
             }
         }
@@ -325,7 +325,7 @@ impl Events {
                 Ok(text) => text,
                 Err(error) => {
                     let (usage, cost) = (self.streamed.usage(), self.streamed.cost());
-                    self.chat.ended(answer::status_of(&error), usage, cost);
+                    self.chat.ended(status_for(&error), usage, cost);
                     return Err(error);
                 }
             };

@@ -4,6 +4,7 @@
 //! direct      one server: the client's message as it is, each of the two of either era
 //! describe    what a server says of itself, in the words of the client's era
 //! rounds      an old client at a new server: what the server wants is asked on the client's stream
+//! sampled     both new: a model answers for a client that cannot, and the client what else is wanted
 //! parking     a new client at an old server: what the server asks becomes a wish for input
 //! seal        what leads a client back to its waiting call
 //! many        several servers as one: names, lists, whose a request is
@@ -24,6 +25,7 @@ mod names;
 mod parking;
 mod policy;
 mod rounds;
+mod sampled;
 mod seal;
 mod splice;
 mod traced;

@@ -63,6 +63,21 @@ impl<T: Default> Family<T> {
     }
 }
 
+impl<T: std::fmt::Display> Family<T> {
+    /// As counters.
+    fn write(&self, text: &mut String) {
+        let Self {
+            name,
+            about,
+            series,
+        } = self;
+        head(text, name, about, "counter");
+        for (labels, count) in &*series.lock().unwrap_or_else(PoisonError::into_inner) {
+            line(text, name, labels, count);
+        }
+    }
+}
+
 /// Numbers that only grow.
 #[derive(Debug)]
 pub(super) struct Counters(Family<u64>);
@@ -78,15 +93,25 @@ impl Counters {
     }
 
     pub(super) fn write(&self, text: &mut String) {
-        let Family {
-            name,
-            about,
-            series,
-        } = &self.0;
-        head(text, name, about, "counter");
-        for (labels, count) in &*series.lock().unwrap_or_else(PoisonError::into_inner) {
-            line(text, name, labels, count);
-        }
+        self.0.write(text);
+    }
+}
+
+/// Amounts that only grow.
+#[derive(Debug)]
+pub(super) struct Sums(Family<f64>);
+
+impl Sums {
+    pub(super) fn new(name: &'static str, about: &'static str) -> Self {
+        Self(Family::new(name, about))
+    }
+
+    pub(super) fn add(&self, labels: &str, more: f64) {
+        self.0.change(labels, |sum| *sum += more);
+    }
+
+    pub(super) fn write(&self, text: &mut String) {
+        self.0.write(text);
     }
 }
 

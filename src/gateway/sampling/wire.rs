@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::gateway::trace::{self, Context};
 use crate::json::RawJson;
 
 /// What a server asks for.
@@ -19,6 +20,8 @@ struct Params {
     stop_sequences: Option<Vec<String>>,
     tools: Option<Vec<Value>>,
     tool_choice: Option<Value>,
+    #[serde(rename = "_meta")]
+    meta: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +57,13 @@ pub(super) fn read(params: &RawJson) -> Result<Asked, String> {
 }
 
 impl Asked {
+    /// Where the server's work stands in a trace, if it says so.
+    pub(super) fn context(&self) -> Option<Context> {
+        let meta = self.params.meta.as_ref()?;
+        let text = |name: &str| meta.get(name).and_then(Value::as_str);
+        Context::read(text(trace::PARENT.as_str())?, text(trace::STATE.as_str()))
+    }
+
     /// The request for a chat completion.
     pub(super) fn body(self, model: &str) -> Result<Bytes, String> {
         let Params {

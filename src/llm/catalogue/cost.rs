@@ -97,6 +97,11 @@ impl Used {
     }
 }
 
+/// Whether a fact of that name is a price.
+pub fn is_price(name: &str) -> bool {
+    name.contains("_cost_per_") || name.contains("_token_cost") || name == "tiered_pricing"
+}
+
 /// What `usage`, an object of OpenAI's form, costs. None where the facts have no price of tokens.
 ///
 /// `tier` is the service tier that served the request, as OpenAI names it.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderMap;
 use memchr::{memchr, memmem};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -72,6 +73,7 @@ pub struct Wishes {
 #[derive(Clone)]
 pub struct RequestBody {
     text: Bytes,
+    headers: HeaderMap,
     /// Where the value is, and what it says.
     model: Option<(Range<usize>, String)>,
     streams: bool,
@@ -153,7 +155,20 @@ impl RequestBody {
             has_own: seen.own.iter().any(Option::is_some),
             wishes,
             text,
+            headers: HeaderMap::new(),
         })
+    }
+
+    /// The same request, with these headers for whoever is asked.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// What goes to whoever is asked beside the body.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// The name of the model, if the request has one.

@@ -10,12 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::body::{Changes, RequestBody, Wishes};
+use super::prices::Prices;
 use super::rules::{self, Failure};
 use super::script;
 use super::settings::{Deployment, RouterSettings, Strategy};
 use super::state::{Load, RouterState, Tally};
 use crate::error::{Error, ErrorKind};
 use crate::llm::answer::{self, Usage};
+use crate::llm::catalogue::cost::Cost;
 use crate::llm::client::{Call, ChatClient, DEFAULT_TIMEOUT, Limits, Trust};
 use crate::llm::conversion::parameters::Policy;
 use crate::llm::failure::FailureSite;
@@ -39,6 +41,7 @@ pub struct Member {
     policy: Policy,
     /// What its context window takes, where that is looked at before it is asked.
     window: Option<u64>,
+    prices: Prices,
 }
 
 /// A whole answer.
@@ -50,6 +53,8 @@ pub struct Whole {
     pub headers: HeaderMap,
     /// What it took.
     pub usage: Option<Usage>,
+    /// What that costs, where the prices are known.
+    pub cost: Option<Cost>,
 }
 
 /// A stream that has begun.
@@ -143,6 +148,7 @@ impl Member {
                 .enable_pre_call_checks
                 .then(|| window(&deployment))
                 .flatten(),
+            prices: Prices::default(),
             deployment,
             is_alone,
             changes,
@@ -220,12 +226,14 @@ impl Member {
             Err(error) => return Err((error, lease)),
         };
         let usage = answer::usage(&answer);
+        let cost = usage.and_then(|_| self.prices.cost(&self.deployment, &answer));
         let tokens = usage.map_or(body.tokens(), |usage| usage.total_tokens);
         self.tally.succeeded(lease.started.elapsed(), tokens);
         Ok(Given::Whole(Whole {
             body: answer,
             headers,
             usage,
+            cost,
         }))
     }
 
@@ -257,13 +265,14 @@ impl Member {
         })))
     }
 
-    fn call(&self, body: &RequestBody, answer: Duration) -> Call<'_> {
+    fn call<'a>(&'a self, body: &'a RequestBody, answer: Duration) -> Call<'a> {
         Call {
             site: &self.site,
             model: &self.deployment.model,
             policy: &self.policy,
             endpoint: &self.deployment.endpoint,
             body: body.changed(&self.changes),
+            headers: Some(body.headers()),
             limits: Limits {
                 answer: Some(answer),
                 ..Limits::default()
@@ -346,6 +355,12 @@ impl Streamed {
     /// What it took, once it is over.
     pub fn usage(&self) -> Option<Usage> {
         self.passage.usage()
+    }
+
+    /// What that costs, where the prices are known.
+    pub fn cost(&self) -> Option<Cost> {
+        let member = &self.lease.member;
+        member.prices.cost(&member.deployment, self.passage.bill()?)
     }
 
     /// A chunk stands for a token where the stream does not say what it took.

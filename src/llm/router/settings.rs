@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -99,6 +100,14 @@ impl Deployment {
         let base = self.info.get("base_model").and_then(Value::as_str);
         let base = base.and_then(|base| catalogue::find(base, None));
         base.or_else(|| catalogue::find(&self.model.name, Some(self.model.provider.name)))
+    }
+
+    /// What is known of its model: what was said here, over what the catalogue knows.
+    pub fn facts(&self) -> Map<String, Value> {
+        let known = self.known_model();
+        let mut facts = known.map_or_else(Map::new, |known| Arc::unwrap_or_clone(known.facts));
+        facts.extend(self.info.clone());
+        facts
     }
 }
 

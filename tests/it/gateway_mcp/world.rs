@@ -23,6 +23,8 @@ pub(crate) const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersi
 pub(crate) enum Does {
     /// Answers with this text as `result`.
     Result(String),
+    /// Answers with these texts as `result`, one after the other; the last one stays.
+    Each(Vec<String>),
     /// Answers with this text as `error`.
     Error(String),
     /// Says these messages on the stream of the request, where `{token}` stands for its progress token,
@@ -79,14 +81,19 @@ async fn take(State(script): State<Arc<Script>>, headers: HeaderMap, body: Bytes
         return StatusCode::ACCEPTED.into_response();
     };
     let does = {
-        let does = script.does.lock().unwrap();
-        let found = does.iter().rev().find(|(name, _)| *name == method);
-        found.map(|(_, does)| does.clone())
+        let mut does = script.does.lock().unwrap();
+        let found = does.iter_mut().rev().find(|(name, _)| *name == method);
+        found.map(|(_, does)| match does {
+            Does::Each(texts) if texts.len() > 1 => Does::Result(texts.remove(0)),
+            Does::Each(texts) => Does::Result(texts[0].clone()),
+            other => other.clone(),
+        })
     };
     let message =
         |key: &str, value: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"{key}":{value}}}"#);
     match does {
         Some(Does::Result(result)) => answer("application/json", message("result", &result)),
+        Some(Does::Each(_)) => unreachable!("it is one result at a time"),
         Some(Does::Error(error)) => answer("application/json", message("error", &error)),
         Some(Does::Says(messages, result)) => {
             let token: Value = serde_json::from_str(&params).unwrap();

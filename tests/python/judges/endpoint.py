@@ -6,26 +6,31 @@ call, whole and as a stream.
 """
 
 import json
-import struct
 import threading
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from judges import requests
+from scripted_aws import events, frame
 
 ANSWERS = Path(__file__).parents[2] / "fixtures/llm/answers"
 # Protocols whose streams are no server-sent events: the fixture's suffix, and the content type.
 STREAMS = {
     "ollama": ("ndjson", "application/x-ndjson"),
     "bedrock": ("events", "application/vnd.amazon.eventstream"),
+    "sagemaker": ("sse", "application/vnd.amazon.eventstream"),
 }
 
 
 # Protocols that answer as another one does.
-ANSWERED_AS = {"anthropic_on_vertex": "anthropic", "mistral": "chat"}
+ANSWERED_AS = {
+    "anthropic_on_vertex": "anthropic",
+    "mistral": "chat",
+    "sagemaker": "chat",
+    "watsonx": "chat",
+}
 
 
 @dataclass
@@ -35,6 +40,9 @@ class Received:
     path: str
     headers: dict
     body: dict
+    # The body as it came, which a signature is over.
+    text: bytes = b""
+    method: str = "POST"
 
 
 @dataclass
@@ -49,16 +57,22 @@ class Judge:
     strange: frozenset = frozenset()
     # Whether everything is taken: what somebody else sends is only recorded.
     is_lenient: bool = False
+    # The status and the body of an error that is given in the place of answers.
+    error: tuple | None = None
 
-    def take(self, path, headers, body):
+    def take(self, path, headers, text):
         """The status, the content type and the bytes of the answer to a request."""
-        self.received.append(Received(path, headers, body))
+        body = json.loads(text)
+        self.received.append(Received(path, headers, body, text))
         known = {name: value for name, value in body.items() if name not in self.strange}
         problems = [] if self.is_lenient else getattr(requests, self.protocol)(known)
         if problems:
             self.refused.append(problems)
             error = {"error": {"message": "; ".join(problems), "type": "invalid_request_error"}}
             return 400, "application/json", json.dumps(error).encode()
+        if self.error is not None:
+            status, error = self.error
+            return status, "application/json", json.dumps(error).encode()
         return 200, *self.answer(path, body)
 
     def answer(self, path, body):
@@ -70,25 +84,10 @@ class Judge:
         name = ANSWERED_AS.get(self.protocol, self.protocol)
         text = (ANSWERS / f"{name}.{kind}.{suffix}").read_bytes()
         if suffix == "events":
-            text = b"".join(framed(json.loads(line)) for line in text.splitlines())
+            text = events(*map(json.loads, text.splitlines()))
+        elif is_stream and self.protocol == "sagemaker":
+            text = frame(text, message_type="event", event_type="PayloadPart")
         return content_type, text
-
-
-def framed(event):
-    """A message of AWS's event stream encoding: one event, by its name."""
-    ((name, payload),) = event.items()
-    headers = b"".join(
-        bytes([len(key)]) + key + b"\x07" + struct.pack(">H", len(value)) + value
-        for key, value in (
-            (b":event-type", name.encode()),
-            (b":content-type", b"application/json"),
-            (b":message-type", b"event"),
-        )
-    )
-    body = json.dumps(payload).encode()
-    prelude = struct.pack(">II", 16 + len(headers) + len(body), len(headers))
-    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + body
-    return message + struct.pack(">I", zlib.crc32(message))
 
 
 @contextmanager
@@ -101,8 +100,8 @@ def judging(protocol, strange=(), *, is_lenient=False):
 
         def do_POST(self):
             length = int(self.headers["Content-Length"])
-            body = json.loads(self.rfile.read(length))
-            status, content_type, answer = judge.take(self.path, dict(self.headers), body)
+            text = self.rfile.read(length)
+            status, content_type, answer = judge.take(self.path, dict(self.headers), text)
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(answer)))

@@ -16,6 +16,20 @@ def chat(body):
     return problems(body, streaming if body.get("stream") else plain)
 
 
+def sagemaker(body):
+    """The same, which endpoints of SageMaker take that speak it."""
+    return chat(body)
+
+
+def watsonx(body):
+    """The same at IBM, under its own names and in a project."""
+    names = {"model_id": "model", "tool_choice_option": "tool_choice"}
+    found = [f"body has no {name!r}" for name in ("model_id", "project_id") if name not in body]
+    found += [f"body.{name} has another name" for name in names.values() if name in body]
+    others = {name: value for name, value in body.items() if name != "project_id"}
+    return found + chat({names.get(name, name): value for name, value in others.items()})
+
+
 def responses(body):
     """OpenAI's responses, by ``openai``."""
     from openai.types.responses import response_create_params as params

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::parking::{self, Parking};
 use super::seal::state_of;
 use super::splice::{member, progress_token, text_member, with_member, without_envelope};
-use super::{Asked, describe, listen, policy, rounds, traced};
+use super::{Asked, describe, listen, policy, rounds, sampled, traced};
 use crate::gateway::mcp::client::Client;
 use crate::gateway::mcp::message::{INVALID_PARAMS, METHOD_NOT_FOUND, RpcError, unasked};
 use crate::gateway::mcp::upstream::{Ear, Level, Own, Related, Upstream, level_of};
@@ -62,7 +62,7 @@ pub(super) async fn request(
     let counted = called(asked).map(|tool| asked.metrics.tool(&up.config().name, &tool));
     let answer = match (is_modern, line.has_handshake) {
         (false, true) => both_old(up, line.lasting, asked).await,
-        (true, false) => both_new(up, asked, instructions).await,
+        (true, false) => both_new(up, asked, parking, instructions).await,
         (false, false) => old_client(up, asked).await,
         (true, true) if asked.method == "server/discover" => {
             Ok(describe::discovered(&line.described, instructions))
@@ -159,14 +159,20 @@ async fn both_old(
 async fn both_new(
     up: &Upstream,
     asked: &Asked<'_>,
+    parking: &Parking,
     instructions: Option<&str>,
 ) -> Result<RawJson, RpcError> {
     if asked.method == "subscriptions/listen" {
         return listen::passed_on(up, asked).await;
     }
-    // What comes on a channel that all share is for whoever asked for log lines.
-    let level = own_level(asked).map_or(Err(()), |level| Ok(Some(level)));
-    let answer = share(up, up.lasting(), asked, asked.params.clone(), level).await?;
+    let policy = &up.config().policy;
+    let answer = if policy.allow_sampling.is_none() && policy.allow_elicitation.is_none() {
+        // What comes on a channel that all share is for whoever asked for log lines.
+        let level = own_level(asked).map_or(Err(()), |level| Ok(Some(level)));
+        share(up, up.lasting(), asked, asked.params.clone(), level).await?
+    } else {
+        sampled::request(up, asked, &parking.halves).await?
+    };
     if asked.method == "server/discover" && instructions.is_some() {
         return Ok(describe::discovered(&answer, instructions));
     }

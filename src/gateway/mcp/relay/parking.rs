@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::describe::completed;
 use super::direct::own_level;
+use super::sampled::Halves;
 use super::seal::{Purpose, Seal, Ticket, state_of};
 use super::splice::{member, named, progress_token, with_member, without_envelope};
 use super::{Asked, traced};
@@ -26,7 +27,7 @@ use crate::json::RawJson;
 use crate::mcp::{CallOptions, Params, PeerError};
 
 /// How long a call waits for its client to come back.
-const PATIENCE: Duration = Duration::from_mins(5);
+pub(super) const PATIENCE: Duration = Duration::from_mins(5);
 /// How many calls may wait.
 const MAXIMUM_PARKED: usize = 1_000;
 /// How many questions of one call may be open.
@@ -38,6 +39,8 @@ pub(super) struct Parking {
     seal: Seal,
     parked: Mutex<HashMap<Ticket, Parked>>,
     patience: Duration,
+    /// Of clients whose servers have no handshake either: nothing waits but answers.
+    pub(super) halves: Halves,
 }
 
 #[derive(Debug)]
@@ -120,7 +123,7 @@ pub(super) fn may_want_input(method: &str) -> bool {
     matches!(method, "tools/call" | "prompts/get" | "resources/read")
 }
 
-fn refused() -> RpcError {
+pub(super) fn refused() -> RpcError {
     RpcError::new(
         INVALID_PARAMS,
         "requestState is not valid for this request: it is too old, was used before, or belongs to \
@@ -128,7 +131,8 @@ fn refused() -> RpcError {
     )
 }
 
-fn now() -> u64 {
+/// In seconds.
+pub(super) fn now() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
@@ -140,6 +144,7 @@ impl Parking {
             seal: Seal::new()?,
             parked: Mutex::default(),
             patience: PATIENCE,
+            halves: Halves::new()?,
         }))
     }
 

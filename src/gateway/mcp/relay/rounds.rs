@@ -12,30 +12,59 @@ use super::Asked;
 use super::splice::{appended, members, named, result_type, with_meta, without};
 use crate::gateway::mcp::client::Described;
 use crate::gateway::mcp::message::{INTERNAL_ERROR, RpcError};
-use crate::gateway::mcp::upstream::{Level, Upstream, allowed, is_sampled_here};
+use crate::gateway::mcp::upstream::{Level, Upstream, allowed, is_allowed, is_sampled_here};
 use crate::json::RawJson;
 use crate::mcp::client::{MODERN_VERSIONS, Profile};
 
 /// How often one request is repeated.
-const MAXIMUM_ROUNDS: usize = 32;
+pub(super) const MAXIMUM_ROUNDS: usize = 32;
 /// The wait before a request is repeated that nothing is wanted for; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What an answer wants before there is another one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     #[serde(borrow, default)]
-    input_requests: Option<&'a RawValue>,
+    pub(super) input_requests: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    request_state: Option<&'a RawValue>,
+    pub(super) request_state: Option<&'a RawValue>,
 }
 
+impl<'a> Wanted<'a> {
+    pub(super) fn read(answer: &'a RawJson) -> Result<Self, RpcError> {
+        serde_json::from_slice(answer.as_bytes())
+            .map_err(|_| broken("input_required without a word of what"))
+    }
+}
+
+/// One thing that is wanted: a request of the server.
 #[derive(Deserialize)]
-struct Wish<'a> {
-    method: String,
+pub(super) struct Wish<'a> {
+    pub(super) method: String,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+}
+
+impl<'a> Wish<'a> {
+    /// Reads one that the configuration lets the server have.
+    pub(super) fn read(text: &'a RawValue, up: &Upstream) -> Result<Self, RpcError> {
+        let wish: Self =
+            serde_json::from_str(text.get()).map_err(|_| broken("a wish that is no request"))?;
+        if is_allowed(&up.config().policy, &wish.method) {
+            return Ok(wish);
+        }
+        Err(broken(&format!(
+            "a wish for {}, which the configuration of the gateway does not let it have",
+            wish.method
+        )))
+    }
+
+    pub(super) fn params(&self) -> Option<RawJson> {
+        let params = self.params?;
+        Some(RawJson::trusted(params.get().to_owned()))
+    }
 }
 
 /// Sends a request until its answer is complete.
@@ -53,8 +82,7 @@ pub(super) async fn request(up: &Upstream, asked: &Asked<'_>) -> Result<RawJson,
         if result_type(&answer).as_deref() != Some("input_required") {
             return Ok(answer);
         }
-        let wanted: Wanted<'_> = serde_json::from_slice(answer.as_bytes())
-            .map_err(|_| broken("input_required without a word of what"))?;
+        let wanted = Wanted::read(&answer)?;
         let mut pieces = Vec::new();
         match wanted.input_requests {
             Some(requests) => {
@@ -73,15 +101,18 @@ pub(super) async fn request(up: &Upstream, asked: &Asked<'_>) -> Result<RawJson,
         if let Some(state) = wanted.request_state {
             pieces.push(named("requestState", state.get()));
         }
-        sent = appended(
-            without(params.as_bytes(), &["inputResponses", "requestState"]).as_bytes(),
-            &pieces.join(","),
-        );
+        sent = again(&params, &pieces);
     }
     Err(broken("input_required again and again"))
 }
 
-fn broken(what: &str) -> RpcError {
+/// A request anew, with these members of its round.
+pub(super) fn again(params: &RawJson, pieces: &[String]) -> RawJson {
+    let params = without(params.as_bytes(), &["inputResponses", "requestState"]);
+    appended(params.as_bytes(), &pieces.join(","))
+}
+
+pub(super) fn broken(what: &str) -> RpcError {
     let message = format!("the server answered with {what}, so the request has no answer");
     RpcError::new(INTERNAL_ERROR, message)
 }
@@ -95,11 +126,8 @@ async fn fulfilled(
     let (policy, abilities) = (&up.config().policy, asked.client.described().abilities());
     let wishes = members(requests.get().as_bytes()).into_iter();
     let answers = wishes.map(|(key, wish)| async move {
-        let wish: Wish<'_> =
-            serde_json::from_str(wish.get()).map_err(|_| broken("a wish that is no request"))?;
-        let params = wish
-            .params
-            .map(|params| RawJson::trusted(params.get().to_owned()));
+        let wish = Wish::read(wish, up)?;
+        let params = wish.params();
         let answer = if is_sampled_here(policy, abilities, &wish.method) {
             up.shared.sampler().answer(params).await
         } else {

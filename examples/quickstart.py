@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sys
-from contextlib import ExitStack
 from typing import Any
 
-from scripted_model import scripted_model
+from scripted_model import model as chosen_model
 
 import toolbridge
 from toolbridge import experimental_mcp_client
@@ -66,18 +64,7 @@ async def ask(session: ClientSession, model: str, options: dict[str, Any]) -> No
 
 async def main() -> None:
     """Choose the model, open the session, ask."""
-    model = os.environ.get("TOOLBRIDGE_EXAMPLE_MODEL", "gpt-4o")
-    options: dict[str, Any] = {}
-    with ExitStack() as stack:
-        if os.environ.get("OPENAI_API_KEY"):
-            print(f"Model: {model}")
-        else:
-            base_url = stack.enter_context(scripted_model())
-            options = {"api_base": base_url, "api_key": "not-a-key"}
-            print(
-                "OPENAI_API_KEY is not set: the model is a STAND-IN, a script on loopback that "
-                "calls the first tool and repeats its result."
-            )
+    with chosen_model() as (model, options):
         async with (
             stdio_client(time_server()) as (read, write),
             ClientSession(read, write) as session,

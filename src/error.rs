@@ -35,6 +35,8 @@ pub enum ErrorKind {
     ToolOutput,
     /// A server wants input for one call again and again.
     InputRounds,
+    /// A model still called tools when it had been asked as often as it may.
+    RoundLimit,
     /// The provider could not be reached, or the connection broke.
     Connection,
     /// The provider did not answer in time (no answer, or status 408).

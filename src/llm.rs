@@ -18,6 +18,7 @@
 //! | [`judge`] | what the events of a stream are |
 //! | [`chat_stream`] | a running stream: buffering, back-pressure, how it ended |
 //! | [`passage`] | a running stream that is passed on as it came |
+//! | [`rebuild`] | one whole answer out of the chunks of a stream; pure |
 //! | [`patience`] | how long a stream may keep its reader waiting |
 //! | [`trust`] | whose certificates are trusted |
 //! | [`client`] | the connection pool and the calls |
@@ -36,6 +37,7 @@ pub mod model_id;
 pub mod passage;
 pub mod patience;
 pub mod provider;
+pub mod rebuild;
 pub mod retry;
 pub mod router;
 pub mod stream;

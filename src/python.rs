@@ -1,6 +1,7 @@
 //! The Python boundary: the only code that knows pyo3. Thin classes over `mcp`, `llm` and `tools`;
 //! the public signatures live in `python/toolbridge`.
 
+mod agent;
 mod auth;
 mod bridge;
 mod caching;
@@ -48,6 +49,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(shutdown, module)?)?;
     module.add_function(wrap_pyfunction!(forked, module)?)?;
     log::install();
+    agent::register(module)?;
     auth::register(module)?;
     completion::register(module)?;
     callbacks::register(module)?;

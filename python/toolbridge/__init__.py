@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from toolbridge import agent as agent
     from toolbridge import catalogue as catalogue
     from toolbridge import exceptions as exceptions
     from toolbridge import experimental_mcp_client as experimental_mcp_client
     from toolbridge import mcp as mcp
     from toolbridge import mcp_client as mcp_client
     from toolbridge import types as types
+    from toolbridge._cassette import cassette as cassette
     from toolbridge._completion.timeouts import Timeouts as Timeouts
     from toolbridge.catalogue import completion_cost as completion_cost
     from toolbridge.catalogue import cost_per_token as cost_per_token
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from toolbridge.exceptions import PaymentRequired as PaymentRequired
     from toolbridge.exceptions import PermissionDeniedError as PermissionDeniedError
     from toolbridge.exceptions import RateLimitError as RateLimitError
+    from toolbridge.exceptions import RoundLimitError as RoundLimitError
     from toolbridge.exceptions import ServiceUnavailableError as ServiceUnavailableError
     from toolbridge.exceptions import Timeout as Timeout
     from toolbridge.exceptions import ToolbridgeError as ToolbridgeError
@@ -112,6 +115,7 @@ failure_callback: list[Any] = []
 
 _MODULES = frozenset(
     {
+        "agent",
         "catalogue",
         "client",
         "exceptions",
@@ -130,6 +134,7 @@ _CLASSES = {
     "LiteLLM": "completions",
     "Router": "router",
     "Timeouts": "_completion.timeouts",
+    "cassette": "_cassette",
 }
 _COMPLETION = frozenset(
     {"CustomStreamWrapper", "ModelResponse", "acompletion", "completion", "stream_chunk_builder"}
@@ -175,6 +180,7 @@ __all__ = [
     "PaymentRequired",
     "PermissionDeniedError",
     "RateLimitError",
+    "RoundLimitError",
     "Router",
     "ServiceUnavailableError",
     "Timeout",
@@ -187,6 +193,8 @@ __all__ = [
     "UnsupportedParamsError",
     "__version__",
     "acompletion",
+    "agent",
+    "cassette",
     "catalogue",
     "completion",
     "completion_cost",

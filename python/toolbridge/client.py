@@ -7,6 +7,7 @@ anew in the background, and a server that is down never takes the others with it
 from __future__ import annotations
 
 from toolbridge import _toolbridge
+from toolbridge._cassette import is_replaying
 from toolbridge._servers import Http, read_server, read_servers
 from toolbridge.exceptions import ConfigurationError, ConnectionClosedError
 from toolbridge.mcp import types
@@ -21,12 +22,13 @@ from toolbridge.mcp.client._engine import Engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from os import PathLike
     from types import EllipsisType, TracebackType
     from typing import Any, Literal, Self, TextIO
 
+    from toolbridge.agent import Approve, Event, Run, RunResult
     from toolbridge.mcp.client.stdio import StdioServerParameters
     from toolbridge.objects import Object
 
@@ -313,6 +315,9 @@ class Client:
             raise RuntimeError(message)
         self._changes = CallbackQueue()
         self._group = _toolbridge.Group(self._separator, self._on_change)
+        if is_replaying():
+            # What its servers said is on the cassette.
+            return self
         try:
             for server in tuple(self.servers.values()):
                 server._begin(self._group, self._entries[server.name], self._native_errlog())
@@ -375,6 +380,24 @@ class Client:
             # A caller that changes a tool does not change the list of the next one.
             return [types.Tool._wrap(tool) for tool in deepcopy(known)]
         return _toolbridge.transform_tools(format, known)
+
+    async def search_tools(self, query: str, limit: int = 10) -> list[types.Tool]:
+        """Find tools by words, in their names, descriptions and parameters (BM25).
+
+        Args:
+            query: The words.
+            limit: How many tools are wanted at most.
+
+        Returns:
+            The tools as in `list_tools`, the one that fits best first; none where no word fits.
+
+        Raises:
+            ConnectionClosedError: The client was closed.
+            RuntimeError: The client has not been entered.
+        """
+        check_str("query", query)
+        self._check_open("its tools cannot be searched")
+        return [types.Tool._wrap(tool) for tool in await self._native().search(query, limit)]
 
     async def call_tool(
         self,
@@ -443,6 +466,86 @@ class Client:
             tool_call, strict=strict
         )
         return await self.call_tool(params.name, params.arguments)
+
+    def run(
+        self,
+        model: str,
+        messages: Sequence[Any] = (),
+        *,
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        max_rounds: int = 20,
+        max_parallel: int = 16,
+        tool_timeout: timedelta | float | None = None,
+        max_result_tokens: int | None = None,
+        search: bool | int = 100,
+        approve: Approve | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        stream: bool | None = None,
+        resume: RunResult | Mapping[str, Any] | None = None,
+        decisions: Mapping[str, object] | None = None,
+        **parameters: Any,
+    ) -> Run:
+        """Ask a model, call the tools that it calls, give it the results, until it is done.
+
+        Arguments that a model sends are checked against the schema that the server wrote; what does
+        not fit, a tool that fails, one that there is not: the model is told, and can try again.
+
+        Args:
+            model: As for ``acompletion``.
+            messages: The conversation so far; not with ``resume``.
+            tools: Which tools are offered: names of tools as in `list_tools`, names of servers, and
+                function tools of the caller's own, dicts as for ``acompletion``. When the model calls
+                one of those, the run stops with ``"function_calls"``. Default: all tools.
+            max_rounds: How often the model is asked at most.
+            max_parallel: How many calls of one round are under way at once.
+            tool_timeout: How long one call may take, in seconds or as a ``timedelta``; then the model
+                is told so. Default: what holds for the server.
+            max_result_tokens: How much of one result the model is shown at once; it can read on with
+                the tool ``read_more``. Default: all of it.
+            search: With more tools than this, the model is told of two instead, ``search_tools`` and
+                ``call_tool``, and finds the others by words; True: always, False: never.
+            approve: ``(call)``, plain or ``async``, asked before each call, one after another: True,
+                False, a text that says why not, a dict of other arguments, or None: the run stops
+                with ``"approval"``, and can go on later. Default: every call is made.
+            on_event: ``(event)``, plain or ``async``, called with each event.
+            stream: Whether the model is asked for a stream. Default: if somebody hears the events.
+            resume: The result of a run that stopped, or its ``to_dict()``: this one goes on there.
+            decisions: What was decided about the calls that wait there, by their ids; as for
+                ``approve``. One that nothing was decided about waits on, unless ``approve`` is given.
+            **parameters: All others go to the completion call, as in ``acompletion``: ``api_key``,
+                ``api_base``, ``temperature``, ``reasoning_effort``, …
+
+        Returns:
+            The run: ``await`` it for its result, or ``async for event in`` it. It begins when either
+            is done for the first time, and raises then:
+
+        Raises:
+            RoundLimitError: The model still calls tools after ``max_rounds``.
+            ConfigurationError: A name in ``tools`` stands for nothing, or an argument cannot be used.
+            APIError: As for ``acompletion``, by its class; ``error.run_result`` is how far it came.
+            RuntimeError: The client has not been entered.
+        """
+        from toolbridge._agent import begin
+
+        return begin(
+            self._native(),
+            model,
+            messages,
+            tools=tools,
+            settings={
+                "max_rounds": max_rounds,
+                "max_parallel": max_parallel,
+                "tool_timeout": read_seconds("tool_timeout", tool_timeout),
+                "max_result_tokens": max_result_tokens,
+                "search": search,
+            },
+            approve=approve,
+            on_event=on_event,
+            stream=stream,
+            resume=resume,
+            decisions=decisions,
+            parameters=parameters,
+        )
 
     async def add_server(self, name: str, server: Any) -> Server:
         """Add a server, and connect to it if the client has been entered.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Self
 
+    from toolbridge.agent import RunResult
     from toolbridge.mcp.types import ErrorData
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "PaymentRequired",
     "PermissionDeniedError",
     "RateLimitError",
+    "RoundLimitError",
     "ServiceUnavailableError",
     "Timeout",
     "ToolCallArgumentsError",
@@ -114,6 +116,27 @@ class ToolCallArgumentsError(ToolbridgeError, ValueError):
         if len(sent) > _LONGEST_SHOWN_ARGUMENTS:
             sent = f"{sent[:_LONGEST_SHOWN_ARGUMENTS]}… ({len(self.arguments)} characters)"
         return f"{self.message}; the model sent: {sent}"
+
+
+class RoundLimitError(ToolbridgeError):
+    """A model still called tools when a run had asked it as often as it may.
+
+    Attributes:
+        run_result: how far the run came; ``client.run(resume=error.run_result, …)`` goes on there.
+    """
+
+    run_result: RunResult | None = None
+
+    @classmethod
+    def of(cls, result: RunResult) -> Self:
+        """Make it of how far the run came."""
+        names = ", ".join(call.name for call in result.pending) or "none that could be made"
+        error = cls(
+            f"the model still calls tools after {result.rounds} rounds; its last calls are {names}. "
+            "Give a larger max_rounds, or go on with resume=error.run_result and a larger one"
+        )
+        error.run_result = result
+        return error
 
 
 class MCPError(ToolbridgeError):

@@ -129,11 +129,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let context = error.context();
-        let told = context
-            .status
-            .and_then(|status| StatusCode::from_u16(status).ok());
-        let told = told.filter(|status| status.is_client_error() || status.is_server_error());
-        let status = told.unwrap_or_else(|| status_of(error.kind()));
+        let status = status_for(&error);
         let headers = context.headers.iter().filter_map(|(name, value)| {
             let name = is_passed_on(name).then(|| name.parse().ok())??;
             Some((name, value.parse().ok()?))
@@ -153,6 +149,14 @@ impl From<Error> for Failure {
             message: error.to_string().into_boxed_str(),
         }
     }
+}
+
+/// The status that an error is answered with: the provider's own, where it gave one.
+pub(super) fn status_for(error: &Error) -> StatusCode {
+    let told = error.context().status;
+    let told = told.and_then(|status| StatusCode::from_u16(status).ok());
+    let told = told.filter(|status| status.is_client_error() || status.is_server_error());
+    told.unwrap_or_else(|| status_of(error.kind()))
 }
 
 /// Whether a body says what went wrong in the shape in which clients look for it: OpenAI's, not that of

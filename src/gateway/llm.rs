@@ -6,10 +6,12 @@
 //! | `request` | the body of a request, in its limits |
 //! | `answer` | answers, streams and failures as HTTP |
 //! | `catalogue` | the lists of models |
+//! | `tools` | tools of the type `mcp` in a request, which are called here |
 
 mod answer;
 mod catalogue;
 mod request;
+mod tools;
 
 use std::sync::Arc;
 
@@ -75,6 +77,11 @@ impl Models {
         self.router.names()
     }
 
+    /// The deployments that a name stands for.
+    fn members_of(&self, model: &str) -> &[Arc<Member>] {
+        self.router.members_of(model)
+    }
+
     /// Asks a model, for a piece of work that stands there in a trace.
     pub(super) async fn ask(
         &self,
@@ -137,7 +144,7 @@ pub(super) async fn deployment(
 }
 
 async fn complete(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     (caller, trace): (Result<Caller, Failure>, &Trace),
     headers: &HeaderMap,
     body: Body,
@@ -147,7 +154,7 @@ async fn complete(
     let caller = caller?;
     let models = &shared.models;
     let text = request::read(headers, body).await?;
-    let body = RequestBody::read(text).map_err(|why| request::refused(&why))?;
+    let body = RequestBody::read(text.clone()).map_err(|why| request::refused(&why))?;
     let Some(model) = model.or(body.model()).map(str::to_owned) else {
         let message = "you must provide a model: the body has no \"model\"";
         return Err(Failure::invalid(message).with_param("model"));
@@ -162,6 +169,11 @@ async fn complete(
         .find(|name| !caller.may_ask(name) || models.router.members_of(name).is_empty())
     {
         return Err(models.unknown(name, &caller).with_param("fallbacks"));
+    }
+    if let Some(wanted) = tools::Wanted::of(&text)? {
+        return wanted
+            .answer(shared, (&caller, trace), headers, model, id)
+            .await;
     }
     let span = trace.begin(Kind::Client, || format!("chat {model}"));
     let context = span.context().cloned();

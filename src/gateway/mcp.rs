@@ -11,6 +11,7 @@
 //! scope          which servers a client came for
 //! relay          one message of a client, and where it goes; and the same backwards
 //! rest           tools over plain HTTP, as LiteLLM answers
+//! toolbox        the servers as tools of a run
 //! upstream       the connections to servers, and who hears what of them
 //! ```
 
@@ -25,6 +26,7 @@ pub(super) mod rest;
 mod scope;
 mod session;
 mod stream;
+pub(super) mod toolbox;
 mod upstream;
 
 use std::sync::{Arc, Weak};

@@ -380,6 +380,11 @@ impl Group {
 }
 
 impl Merged {
+    /// Whose the tool of a name is.
+    pub fn server_of<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.names.find(name).ok().map(|owned| owned.server)
+    }
+
     fn is_of(&self, members: &[Arc<Member>], lists: &[Option<Arc<Listing>>]) -> bool {
         let is_same =
             |(one, other): (&Option<Arc<Listing>>, &Option<Arc<Listing>>)| match (one, other) {

@@ -26,6 +26,8 @@ use crate::schema::validate::{Fault, Schema};
 
 mod options;
 
+pub(super) use options::request;
+
 /// How long a loop that reads a stream faster than it is sent goes without a turn for its other
 /// tasks.
 const LONGEST_TURN: Duration = Duration::from_millis(10);

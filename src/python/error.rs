@@ -22,6 +22,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::OAuthRegistration => "OAuthRegistrationError",
         ErrorKind::ToolOutput => "ToolOutputError",
         ErrorKind::InputRounds => "InputRequiredRoundsExceededError",
+        ErrorKind::RoundLimit => "RoundLimitError",
         ErrorKind::Connection => "APIConnectionError",
         ErrorKind::Timeout => "Timeout",
         ErrorKind::ResponseValidation => "APIResponseValidationError",

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
+use crate::agent::GroupTools;
 use crate::mcp::group::{Change, ChangeListener};
 use crate::mcp::transport::stdio::ErrorLog;
 use crate::mcp::{self, Loaded, Opening, Target};
@@ -99,10 +100,22 @@ impl ServerConfig {
 
 /// Many servers.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
-struct Group {
+pub(super) struct Group {
     core: Arc<mcp::Group>,
+    tools: Arc<GroupTools>,
     on_change: Arc<Py<PyAny>>,
     owner: u32,
+}
+
+impl Group {
+    /// The tools of its servers, for a run.
+    pub(super) fn tool_box(&self) -> Arc<GroupTools> {
+        Arc::clone(&self.tools)
+    }
+
+    pub(super) fn owner(&self) -> u32 {
+        self.owner
+    }
 }
 
 #[pymethods]
@@ -137,8 +150,10 @@ impl Group {
                 listener.call1(py, told).map(drop)
             });
         });
+        let core = Arc::new(mcp::Group::new(separator, listener));
         Ok(Self {
-            core: Arc::new(mcp::Group::new(separator, listener)),
+            tools: Arc::new(GroupTools::new(Arc::clone(&core))),
+            core,
             on_change,
             owner: runtime::process(),
         })
@@ -218,6 +233,28 @@ impl Group {
         )
     }
 
+    /// The tools that fit a query, the best first, as in the merged list.
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        query: String,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        same_process(py, "this client", self.owner)?;
+        let tools = Arc::clone(&self.tools);
+        bridge::spawn(
+            py,
+            async move { tools.search(&query, limit).await },
+            |py, found| {
+                let list = PyList::empty(py);
+                for (tool, _) in found {
+                    list.append(from_json(py, tool.described.as_bytes())?)?;
+                }
+                Ok(list.into_any().unbind())
+            },
+        )
+    }
+
     /// The server and the tool that a name stands for, if the known lists tell; else None.
     fn find_known(&self, py: Python<'_>, name: &str) -> PyResult<Option<(String, String)>> {
         same_process(py, "this client", self.owner)?;
@@ -280,6 +317,7 @@ impl Drop for Group {
         if self.owner != runtime::process() {
             // Ending it would use threads and locks that a forked child does not have.
             Box::leak(Box::new(Arc::clone(&self.core)));
+            Box::leak(Box::new(Arc::clone(&self.tools)));
         }
     }
 }

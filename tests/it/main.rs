@@ -1,6 +1,8 @@
 //! The tests of the engine, one module for each part; one binary, so that it links once.
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod gateway_access;
 #[cfg(test)]
 mod gateway_chat;

@@ -152,3 +152,31 @@ def test_the_notebook_runs_in_a_real_kernel() -> None:
     assert any("STAND-IN" in text for text in outputs)
     assert any("CallToolResult(" in text for text in outputs)
     assert any("The tool says:" in text for text in outputs)
+
+
+def test_the_loop_in_one_call() -> None:
+    printed = run("agent.py")
+    assert 'time: time-get_current_time({"timezone": "Europe/Paris"}) took' in printed
+    assert "The tool says:" in printed
+    assert "2 rounds, 4 tokens" in printed
+
+
+def test_the_loop_as_it_happens() -> None:
+    printed = run("agent_stream.py")
+    assert "[time-get_current_time …]\n[time-get_current_time done after" in printed
+    assert '"timezone": "Europe/Paris"' in printed.split("The tool says:")[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"), [("yes", '"timezone": "Europe/Paris"'), ("no", "the user said no")]
+)
+def test_a_run_that_waits_for_a_decision(said: str, answer: str) -> None:
+    printed = run("approve.py", said)
+    assert "May the model call time-get_current_time(" in printed
+    assert answer in printed.split("The tool says:")[1]
+
+
+def test_a_run_that_is_recorded_and_replayed() -> None:
+    printed = run("cassette.py")
+    assert "- kind: tools" in printed
+    assert "The same answer again: True" in printed

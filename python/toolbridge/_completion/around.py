@@ -91,6 +91,11 @@ async def _asend(model: str, request: Request) -> ModelResponse | CustomStreamWr
         await sleep(mock.wait_time(request))
         return mock.answer(model, request)
     is_stream = "stream" in request.body
+    if request.mcp is not None:
+        from toolbridge._completion import mcp_tools
+
+        given = await mcp_tools.arun(model, request)
+        return wrap_stream(given) if is_stream else _response(given)
     if request.router is not None:
         given = await request.router.ask(model, request.body)
         return wrap_stream(given) if is_stream else _response(given)
@@ -108,6 +113,10 @@ def _send(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
         sleep(mock.wait_time(request))
         return mock.answer(model, request)
     is_stream = "stream" in request.body
+    if request.mcp is not None:
+        from toolbridge._completion import mcp_tools
+
+        return _response(mcp_tools.run(model, request))
     if request.router is not None:
         given = request.router.ask_sync(model, request.body)
         return wrap_stream(given) if is_stream else _response(given)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from toolbridge._completion.mcp_tools import Servers
     from toolbridge._toolbridge import ModelRouter
 
 __all__ = ["PRICES", "Mock", "Request", "prepare"]
@@ -275,6 +276,8 @@ class Request:
     charge: Mapping[str, Any] | None = None
     metadata: Any = None
     router: ModelRouter | None = None
+    # The MCP servers among its tools, which are called from here.
+    mcp: Servers | None = None
 
     def __init__(self, body: dict[str, Any], options: dict[str, Any]) -> None:
         self.body = body
@@ -339,9 +342,21 @@ def prepare(given: dict[str, Any], *, has_defaults: bool = True) -> Request:
             value = _package[name]
             if value is not untouched and value is not None and own.keys().isdisjoint(same):
                 own[name] = value
+    servers = None
+    for tool in body.get("tools", ()):
+        if type(tool) is dict and tool.get("type") == "mcp":
+            from toolbridge._completion import mcp_tools
+
+            servers = mcp_tools.take(body)
+            break
     if "fallbacks" in own or "context_window_fallback_dict" in own:
-        return _with_fallbacks({"messages": asked, **given, **kwargs}, body, own)
+        request = _with_fallbacks({"messages": asked, **given, **kwargs}, body, own)
+        request.mcp = servers
+        return request
     request = _take(body, own) if own else Request(body, own)
+    if servers is not None:
+        request.mcp = servers
+        request.is_plain = False
     if is_watched():
         request.is_watched = True
         request.is_plain = False

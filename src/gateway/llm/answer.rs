@@ -97,6 +97,27 @@ pub(super) fn given(routed: Routed, id: &CallId, mut chat: Chat) -> Response {
     response
 }
 
+/// A whole answer that is none of one deployment.
+pub(super) fn whole(body: Bytes, id: &CallId) -> Response {
+    of_kind(Body::from(body), JSON, id)
+}
+
+/// The same as a stream of events.
+pub(super) fn events(body: Body, id: &CallId) -> Response {
+    let mut response = of_kind(body, EVENT_STREAM, id);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, NO_CACHE);
+    response
+}
+
+fn of_kind(body: Body, kind: HeaderValue, id: &CallId) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(CALL_ID, id.0.clone());
+    response
+}
+
 /// What went wrong instead.
 pub(super) fn failed(failure: Failure, id: &CallId) -> Response {
     let mut response = failure.into_response();

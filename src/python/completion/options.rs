@@ -22,7 +22,7 @@ use crate::python::error::to_py;
 
 /// Makes the request out of `model`, the body without it, and the options, which are named as the
 /// arguments of `acompletion` that they come from.
-pub(super) fn request(
+pub(in crate::python) fn request(
     model: &Bound<'_, PyAny>,
     body: &Bound<'_, PyDict>,
     options: &Bound<'_, PyDict>,

@@ -1,0 +1,277 @@
+"""`Client.run`: the tool loop against a scripted model and real MCP servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import toolbridge
+from scripted_openai import DONE, Endpoint, chunk, serve, stream
+from scripted_openai import answer as reply
+from toolbridge import Client, RoundLimitError, agent
+from toolbridge.exceptions import ConfigurationError, ContextWindowExceededError
+
+SERVER = Path(__file__).parent / "servers" / "agent_tools.py"
+GO = [{"role": "user", "content": "go"}]
+
+
+def servers(**more: Any) -> dict[str, Any]:
+    return {"mcpServers": {"t": {"command": sys.executable, "args": ["-I", str(SERVER)], **more}}}
+
+
+def call(call_id: str, name: str, **arguments: Any) -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def says(content: str | None = None, calls: list[Any] | None = None) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": content}
+    if calls:
+        message["tool_calls"] = calls
+    reason = "tool_calls" if calls else "stop"
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+    }
+
+
+def told(body: dict[str, Any]) -> dict[str, str]:
+    return {m["tool_call_id"]: m["content"] for m in body["messages"] if m["role"] == "tool"}
+
+
+async def run(endpoint: Endpoint, **arguments: Any) -> agent.RunResult:
+    async with Client(servers()) as client:
+        return await client.run("openai/m", GO, **endpoint.settings, **arguments)
+
+
+async def test_a_run_calls_tools_of_a_real_server_and_ends_with_the_answer():
+    replies = [
+        reply(says(calls=[call("a", "t-add", a=3, b=5), call("b", "t-fail", why="no")])),
+        reply(says("it is 8")),
+    ]
+    with serve(*replies) as endpoint:
+        result = await run(endpoint, temperature=0.5)
+    assert type(result) is agent.RunResult
+    assert (result.stop, result.is_finished, result.text) == ("finished", True, "it is 8")
+    assert type(result.response) is toolbridge.ModelResponse
+    assert result.usage.total_tokens == 14
+    assert result.rounds == 2
+    first, second = (request.body for request in endpoint.requests)
+    assert first["temperature"] == 0.5
+    assert {tool["function"]["name"] for tool in first["tools"]} >= {"t-add", "t-fail"}
+    assert told(second)["a"] == "8"
+    assert "no" in told(second)["b"]
+    assert [done.is_error for done in result.calls] == [False, True]
+    assert result.calls[0].server == "t"
+    assert result.messages[-1]["content"] == "it is 8"
+    # The same as plain JSON.
+    assert json.loads(json.dumps(result.to_dict()))["rounds"] == 2
+
+
+async def test_events_come_as_they_happen():
+    deltas = [
+        {"role": "assistant", "content": "Let me see. "},
+        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "t-add", "arguments": ""}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"a": 1, "b": 2}'}}]},
+    ]
+    replies = [
+        stream(*map(chunk, deltas), chunk({}, "tool_calls"), DONE),
+        stream(chunk({"content": "3"}), chunk({}, "stop"), DONE),
+    ]
+    seen: list[str] = []
+    with serve(*replies) as endpoint:
+        async with Client(servers()) as client:
+            run = client.run(
+                "openai/m", GO, on_event=lambda e: seen.append(e.type), **endpoint.settings
+            )
+            events = [event async for event in run]
+            assert (await run).text == "3"
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == [
+        "TextDelta",
+        "ToolCallStarted",
+        "ToolCallArguments",
+        "RoundFinished",
+        "ToolCallFinished",
+        "TextDelta",
+        "RoundFinished",
+        "Done",
+    ]
+    assert seen == [event.type for event in events]
+    finished = events[4]
+    assert isinstance(finished, agent.ToolCallFinished)
+    assert (finished.arguments, finished.result.content[0].text) == ({"a": 1, "b": 2}, "3")
+    assert all(request.body["stream"] for request in endpoint.requests)
+    assert events[-1].result.text == "3"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_callback_approves_changes_refuses(is_async):
+    asked = []
+
+    def approve(call: agent.ToolCall) -> Any:
+        asked.append((call.id, call.name, call.server))
+        return {"a": True, "b": "too dear", "c": {"a": 10, "b": 10}}[call.id]
+
+    async def approve_later(call: agent.ToolCall) -> Any:
+        await asyncio.sleep(0)
+        return approve(call)
+
+    calls = [call(name, "t-add", a=1, b=1) for name in "abc"]
+    with serve(reply(says(calls=calls)), reply(says("done"))) as endpoint:
+        await run(endpoint, approve=approve_later if is_async else approve)
+    assert asked == [(name, "t-add", "t") for name in "abc"]
+    assert told(endpoint.requests[1].body) == {
+        "a": "2",
+        "b": "The call was not approved: too dear",
+        "c": "20",
+    }
+
+
+async def test_a_deferred_run_is_stored_and_goes_on_in_another_client():
+    calls = [call("a", "t-add", a=1, b=1), call("b", "t-add", a=2, b=2)]
+    with serve(reply(says(calls=calls)), reply(says("done"))) as endpoint:
+        stopped = await run(endpoint, approve=lambda call: True if call.id == "a" else None)
+        assert (stopped.stop, [waiting.id for waiting in stopped.pending]) == ("approval", ["b"])
+        stored = json.dumps(stopped.to_dict())
+        async with Client(servers()) as client:
+            again = client.run("openai/m", resume=json.loads(stored), **endpoint.settings)
+            assert (await again).stop == "approval"
+            with pytest.raises(ConfigurationError, match="'x'; the calls that wait are 'b'"):
+                client.run("openai/m", resume=stopped, decisions={"x": True})
+            going_on = client.run(
+                "openai/m", resume=json.loads(stored), decisions={"b": True}, **endpoint.settings
+            )
+            result = await going_on
+    assert (result.text, result.rounds, result.usage.total_tokens) == ("done", 2, 14)
+    assert told(endpoint.requests[1].body) == {"a": "2", "b": "4"}
+
+
+async def test_what_the_callback_raises_ends_the_run():
+    def approve(_call: agent.ToolCall) -> bool:
+        raise LookupError("nobody is there")
+
+    with serve(reply(says(calls=[call("a", "t-add", a=1, b=1)]))) as endpoint:
+        with pytest.raises(LookupError, match="nobody is there") as caught:
+            await run(endpoint, approve=approve)
+    assert len(caught.value.run_result.messages) == 2
+
+
+async def test_the_round_limit_and_going_on_after_it():
+    calls = [call("a", "t-add", a=1, b=1)]
+    replies = [reply(says(calls=calls)), reply(says(calls=calls)), reply(says("x"))]
+    with serve(*replies) as endpoint:
+        with pytest.raises(
+            RoundLimitError, match="after 2 rounds; its last calls are t-add"
+        ) as caught:
+            await run(endpoint, max_rounds=2)
+        assert isinstance(caught.value, toolbridge.ToolbridgeError)
+        async with Client(servers()) as client:
+            result = await client.run(
+                "openai/m",
+                resume=caught.value.run_result,
+                decisions={"a": True},
+                max_rounds=5,
+                **endpoint.settings,
+            )
+    assert (result.text, result.rounds) == ("x", 3)
+
+
+async def test_functions_of_the_caller_stand_beside_tools():
+    mine = {"type": "function", "function": {"name": "mine", "parameters": {"type": "object"}}}
+    calls = [call("a", "mine"), call("b", "t-add", a=1, b=1)]
+    with serve(reply(says(calls=calls))) as endpoint:
+        result = await run(endpoint, tools=["t-add", mine])
+    names = [tool["function"]["name"] for tool in endpoint.body["tools"]]
+    assert names == ["t-add", "mine"]
+    assert (result.stop, [waiting.name for waiting in result.pending]) == (
+        "function_calls",
+        ["mine"],
+    )
+    assert result.messages[-1] == {"role": "tool", "tool_call_id": "b", "content": "2"}
+
+
+async def test_an_error_of_the_model_has_the_messages_so_far():
+    refusal = {
+        "error": {
+            "message": "too long",
+            "code": "context_length_exceeded",
+            "type": "invalid_request_error",
+        }
+    }
+    replies = [
+        reply(says(calls=[call("a", "t-add", a=1, b=1)])),
+        reply(refusal, "400 Bad Request"),
+    ]
+    with serve(*replies) as endpoint, pytest.raises(ContextWindowExceededError) as caught:
+        await run(endpoint)
+    assert [message["role"] for message in caught.value.run_result.messages] == [
+        "user",
+        "assistant",
+        "tool",
+    ]
+
+
+async def test_a_cancelled_run_cancels_the_call_of_the_tool(tmp_path):
+    diary = tmp_path / "diary"
+    with serve(reply(says(calls=[call("a", "t-hang", diary=str(diary))]))) as endpoint:
+        async with Client(servers()) as client:
+            running = client.run("openai/m", GO, **endpoint.settings)
+            started = asyncio.Event()
+            task = asyncio.ensure_future(_listen(running, started))
+            await asyncio.wait_for(started.wait(), 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            # The server notes that it was told, before it answers the next call.
+            await client.call_tool("t-note", {"diary": str(diary)})
+    assert diary.read_text().split() == ["begun", "cancelled", "noted"]
+
+
+async def _listen(running: agent.Run, started: asyncio.Event) -> None:
+    async with running:
+        async for event in running:
+            if isinstance(event, agent.ToolCallProgress):
+                started.set()
+
+
+async def test_a_call_that_hangs_is_given_up_and_told(tmp_path):
+    calls = [call("a", "t-hang", diary=str(tmp_path / "diary")), call("b", "t-add", a=1, b=1)]
+    with serve(reply(says(calls=calls)), reply(says("done"))) as endpoint:
+        result = await run(endpoint, tool_timeout=0.5)
+    assert result.text == "done"
+    assert told(endpoint.requests[1].body) == {
+        "a": 'The tool "t-hang" did not answer within 0.5 s.',
+        "b": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ({"tools": ["t-ad"]}, 'did you mean "t-add"'),
+        ({"max_rounds": 0}, "max_rounds is 0"),
+        ({"n": 2}, "n is 2"),
+        ({"mock_response": "x"}, "a run takes no mock_response"),
+        ({"fallbacks": ["x"]}, "a run takes no fallbacks"),
+        ({"decisions": {}}, "give its result as resume"),
+        ({"resume": {}}, "resume takes the result of another run"),
+    ],
+)
+async def test_wrong_arguments(arguments, wanted):
+    if "resume" in arguments:
+        arguments["messages"] = ()
+    with serve() as endpoint:
+        async with Client(servers()) as client:
+            with pytest.raises(ConfigurationError, match=wanted):
+                await client.run("openai/m", **{"messages": GO, **arguments}, **endpoint.settings)
+    assert endpoint.requests == []

@@ -165,7 +165,7 @@ impl Wanted {
             return Ok(answer::whole(answer.into_bytes(), id));
         }
         // A failure before the first chunk is an answer of its own.
-        let mut events = Box::pin(stream(run, self.detail)).peekable();
+        let mut events = Box::pin(stream(run, self.detail).peekable());
         if let Some(Err(_)) = events.as_mut().peek().await
             && let Some(Err(error)) = events.next().await
         {

@@ -243,7 +243,7 @@ fn a_tool_call_of_any_api_says_its_id_and_its_tool() {
 
 #[test]
 fn a_model_has_room_for_what_its_api_and_the_catalogue_say() {
-    let room = |model: &str| room(&ModelId::resolve(model, None, true).unwrap());
+    let room = |model: &str| room(&ModelId::resolve(model, None, None).unwrap());
     let text = Takes::TEXT;
     for inside in [
         "anthropic/claude-sonnet-4-5",

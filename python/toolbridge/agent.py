@@ -7,7 +7,9 @@ told of: the events, the result, and how a call is approved.
 from __future__ import annotations
 
 from toolbridge.exceptions import ConfigurationError, RoundLimitError
+from toolbridge.mcp.types import CallToolResult  # noqa: TC001 - found here when it is read
 from toolbridge.objects import Object
+from toolbridge.types.chat import Message, ModelResponse, Usage  # noqa: TC001 - likewise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Self
 
     from toolbridge import _toolbridge
-    from toolbridge.mcp.types import CallToolResult
-    from toolbridge.types.chat import Message, ModelResponse, Usage
 
     _Verdict = bool | str | Mapping[str, Any] | None
     Approve = Callable[["ToolCall"], _Verdict | Awaitable[_Verdict]]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from os import PathLike
-    from types import EllipsisType, TracebackType
+    from types import EllipsisType
     from typing import Any, Literal, Self, TextIO
 
     from toolbridge.agent import Approve, Event, Run, RunResult
@@ -327,12 +327,7 @@ class Client:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_exception: object) -> None:
         """Close every connection, whatever state it is in."""
         await self.aclose()
 

@@ -7,10 +7,10 @@ reads from its configuration file is given here as arguments.
 from __future__ import annotations
 
 import copy
-from itertools import count
 
 from toolbridge._completion.around import acall, call
 from toolbridge._completion.parameters import Request, prepare
+from toolbridge._deployments import deployments, plain
 from toolbridge._toolbridge import ModelRouter
 from toolbridge.exceptions import ConfigurationError
 from toolbridge.objects import Object
@@ -226,7 +226,7 @@ class Router:
             "routing_strategy_args": routing_strategy_args,
         }
         self._settings = {**_settings(given), **_not_built(others)}
-        self._models = _deployments(model_list or ())
+        self._models = deployments(model_list or ())
         self._native = ModelRouter(self._config())
         self._settle(stacklevel=3)
 
@@ -471,7 +471,7 @@ class Router:
         Raises:
             ConfigurationError: they cannot be used; then nothing changes.
         """
-        self._replace(_deployments(model_list), self._settings)
+        self._replace(deployments(model_list), self._settings)
 
     def add_deployment(self, deployment: Any) -> Any:
         """Adds one deployment.
@@ -482,7 +482,7 @@ class Router:
         Returns:
             ``deployment``.
         """
-        self.set_model_list([*self._models, _plain(deployment)])
+        self.set_model_list([*self._models, plain(deployment)])
         return deployment
 
     def upsert_deployment(self, deployment: Any) -> Deployment | None:
@@ -497,7 +497,7 @@ class Router:
         Raises:
             ConfigurationError: it cannot be used; then nothing changes.
         """
-        given = _plain(deployment)
+        given = plain(deployment)
         wanted = (given.get("model_info") or {}).get("id")
         models: list[Any] = list(self._models)
         places = [place for place, one in enumerate(models) if one["model_info"]["id"] == wanted]
@@ -573,34 +573,6 @@ class Router:
         request.options = {}
         request.router = self._native
         return request
-
-
-def _plain(deployment: Any) -> dict[str, Any]:
-    dump = getattr(deployment, "model_dump", None)
-    if dump is not None and not isinstance(deployment, type):
-        deployment = dump(exclude_none=True)
-    if not isinstance(deployment, dict):
-        raise TypeError(
-            "a deployment is a dict with model_name and litellm_params, "
-            f"not {type(deployment).__name__}"
-        )
-    return deployment
-
-
-def _deployments(model_list: Sequence[Any]) -> list[dict[str, Any]]:
-    if isinstance(model_list, (str, dict)):
-        raise TypeError(f"model_list takes a list of dicts, not {type(model_list).__name__}")
-    found = [copy.deepcopy(_plain(one)) for one in model_list]
-    for one in found:
-        info = one.get("model_info")
-        one["model_info"] = dict(info) if isinstance(info, dict) else {}
-    used = {str(one["model_info"].get("id")) for one in found}
-    for one in found:
-        if one["model_info"].get("id") is None:
-            names = (f"{one.get('model_name')}-{number}" for number in count(1))
-            one["model_info"]["id"] = next(name for name in names if name not in used)
-            used.add(one["model_info"]["id"])
-    return found
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -240,7 +240,6 @@ impl Round<'_> {
 
     async fn ask(&self, call: &Call, sent: RawJson) -> Result<RawJson> {
         let terms = CallTerms {
-            timeout: self.tool_timeout,
             progress: self.listener.map(|listener| {
                 let (listener, id, round) = (listener.clone(), call.id.clone(), self.number);
                 Arc::new(move |params: RawJson| {

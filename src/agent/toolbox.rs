@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -29,18 +28,13 @@ pub struct Tool {
 /// How one call is made.
 #[derive(Clone, Default)]
 pub struct CallTerms {
-    /// How long it may take.
-    pub timeout: Option<Duration>,
     /// Who hears of its progress; must not wait.
     pub progress: Option<ProgressListener>,
 }
 
 impl fmt::Debug for CallTerms {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("CallTerms")
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
+        formatter.debug_struct("CallTerms").finish_non_exhaustive()
     }
 }
 
@@ -167,7 +161,6 @@ impl GroupTools {
             meta: None,
         };
         let options = CallOptions {
-            timeout: terms.timeout,
             progress: terms.progress,
             ..CallOptions::default()
         };

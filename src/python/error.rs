@@ -57,7 +57,7 @@ pub(crate) fn to_py(py: Python<'_>, error: &Error) -> PyErr {
 
 fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     static FACTORY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let factory = FACTORY.import(py, "toolbridge.exceptions", "_from_native")?;
+    let factory = FACTORY.import(py, "toolbridge._native_errors", "from_native")?;
     let context = error.context();
     let fields = PyDict::new(py);
     macro_rules! set {

@@ -78,7 +78,7 @@ fn converted(
 fn room(model: Option<&str>) -> Result<Room, Error> {
     match model {
         None => Ok(Room::OPENAI),
-        Some(model) => Ok(tool_results::room(&ModelId::resolve(model, None, true)?)),
+        Some(model) => Ok(tool_results::room(&ModelId::resolve(model, None, None)?)),
     }
 }
 

@@ -292,7 +292,10 @@ async fn a_call_that_takes_too_long_is_given_up_and_told() {
     assert_eq!(
         told(&asked[1]),
         [
-            ("a", "The tool \"echo-hang\" did not answer within 3 s."),
+            (
+                "a",
+                "Error: The tool \"echo-hang\" did not answer within 3 s."
+            ),
             ("b", "b")
         ]
     );
@@ -458,7 +461,7 @@ async fn approval_refuses_changes_and_defers_and_a_run_goes_on_later() {
     let told = told(&asked[1]);
     assert!(told.contains(&("defer", "as said")), "{told:?}");
     assert!(
-        told.contains(&("refuse", "The call was not approved: not today")),
+        told.contains(&("refuse", "Error: The call was not approved: not today")),
         "{told:?}"
     );
     assert_eq!(

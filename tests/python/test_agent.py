@@ -17,6 +17,8 @@ from toolbridge import Client, RoundLimitError, agent
 from toolbridge.exceptions import ConfigurationError, ContextWindowExceededError
 
 SERVER = Path(__file__).parent / "servers" / "agent_tools.py"
+pytestmark = pytest.mark.asyncio
+
 GO = [{"role": "user", "content": "go"}]
 
 
@@ -132,7 +134,7 @@ async def test_a_callback_approves_changes_refuses(is_async):
     assert asked == [(name, "t-add", "t") for name in "abc"]
     assert told(endpoint.requests[1].body) == {
         "a": "2",
-        "b": "The call was not approved: too dear",
+        "b": "Error: The call was not approved: too dear",
         "c": "20",
     }
 
@@ -160,9 +162,11 @@ async def test_what_the_callback_raises_ends_the_run():
     def approve(_call: agent.ToolCall) -> bool:
         raise LookupError("nobody is there")
 
-    with serve(reply(says(calls=[call("a", "t-add", a=1, b=1)]))) as endpoint:
-        with pytest.raises(LookupError, match="nobody is there") as caught:
-            await run(endpoint, approve=approve)
+    with (
+        serve(reply(says(calls=[call("a", "t-add", a=1, b=1)]))) as endpoint,
+        pytest.raises(LookupError, match="nobody is there") as caught,
+    ):
+        await run(endpoint, approve=approve)
     assert len(caught.value.run_result.messages) == 2
 
 
@@ -225,7 +229,7 @@ async def test_a_cancelled_run_cancels_the_call_of_the_tool(tmp_path):
     diary = tmp_path / "diary"
     with serve(reply(says(calls=[call("a", "t-hang", diary=str(diary))]))) as endpoint:
         async with Client(servers()) as client:
-            running = client.run("openai/m", GO, **endpoint.settings)
+            running = client.run("openai/m", GO, stream=False, **endpoint.settings)
             started = asyncio.Event()
             task = asyncio.ensure_future(_listen(running, started))
             await asyncio.wait_for(started.wait(), 20)
@@ -250,7 +254,7 @@ async def test_a_call_that_hangs_is_given_up_and_told(tmp_path):
         result = await run(endpoint, tool_timeout=0.5)
     assert result.text == "done"
     assert told(endpoint.requests[1].body) == {
-        "a": 'The tool "t-hang" did not answer within 0.5 s.',
+        "a": 'Error: The tool "t-hang" did not answer within 0.5 s.',
         "b": "2",
     }
 

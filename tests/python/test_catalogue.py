@@ -215,7 +215,8 @@ async def test_the_prices_of_a_call_are_not_those_of_the_model_that_is_asked_ins
         found = await toolbridge.acompletion(
             "custom_openai/nobody-knows",
             QUESTION,
-            fallbacks=["openai/gpt-4o"],
+            # A key and an address are for the provider that they were given for.
+            fallbacks=[{"model": "openai/gpt-4o", **endpoint.settings}],
             **PRICES,
             **endpoint.settings,
         )

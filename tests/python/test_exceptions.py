@@ -13,6 +13,7 @@ import pytest
 
 import toolbridge
 from toolbridge import exceptions
+from toolbridge._native_errors import from_native
 from toolbridge.exceptions import (
     APIConnectionError,
     APIError,
@@ -24,7 +25,6 @@ from toolbridge.exceptions import (
     ToolCallArgumentsError,
     ToolOutputError,
     TransportError,
-    _from_native,
 )
 from toolbridge.mcp.types import ErrorData
 
@@ -104,7 +104,7 @@ def test_the_tree_is_that_of_the_documentation():
 
 
 def test_an_error_of_the_engine_has_every_field_that_is_known():
-    error = _from_native("RateLimitError", "too many requests", FIELDS, [])
+    error = from_native("RateLimitError", "too many requests", FIELDS, [])
     assert isinstance(error, RateLimitError)
     assert error.message == "too many requests"
     assert error.args == ("too many requests",)
@@ -122,11 +122,11 @@ def test_an_error_of_the_engine_has_every_field_that_is_known():
 
 
 def test_the_text_says_what_happened_and_where_without_the_body():
-    error = _from_native("RateLimitError", "too many requests", FIELDS, [])
+    error = from_native("RateLimitError", "too many requests", FIELDS, [])
     assert str(error) == (
         "too many requests (provider openai, model gpt-4o, status 429, request req_1, retries 2)"
     )
-    assert str(_from_native("ConfigurationError", "no such file", {}, [])) == "no such file"
+    assert str(from_native("ConfigurationError", "no such file", {}, [])) == "no such file"
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_the_text_says_what_happened_and_where_without_the_body():
     ],
 )
 def test_a_body_is_decoded_when_it_can_be(body, decoded):
-    error = _from_native("APIStatusError", "m", {"status_code": 418, "body": body}, [])
+    error = from_native("APIStatusError", "m", {"status_code": 418, "body": body}, [])
     assert error.body == decoded
     assert error.response.text == body
     assert error.code is None
 
 
 def test_causes_are_chained_the_nearest_first():
-    error = _from_native("APIConnectionError", "cannot connect", {}, ["tls", "refused"])
+    error = from_native("APIConnectionError", "cannot connect", {}, ["tls", "refused"])
     assert isinstance(error.__cause__, exceptions.EngineError)
     assert str(error.__cause__) == "tls"
     assert str(error.__cause__.__cause__) == "refused"
@@ -156,8 +156,8 @@ def test_causes_are_chained_the_nearest_first():
 
 
 def test_an_unknown_class_is_the_root():
-    assert type(_from_native("Nonsense", "m", {}, [])) is toolbridge.ToolbridgeError
-    assert type(_from_native("sys", "m", {}, [])) is toolbridge.ToolbridgeError
+    assert type(from_native("Nonsense", "m", {}, [])) is toolbridge.ToolbridgeError
+    assert type(from_native("sys", "m", {}, [])) is toolbridge.ToolbridgeError
 
 
 def test_the_constructors_take_what_those_of_litellm_take():
@@ -183,7 +183,7 @@ def test_mcp_errors_take_the_arguments_of_both_official_packages():
         MCPError(-32602, "bad", {"a": 1}),
         MCPError(code=-32602, message="bad", data={"a": 1}),
         MCPError.from_error_data(ErrorData(code=-32602, message="bad", data={"a": 1})),
-        _from_native("MCPError", "bad", {"rpc_code": -32602, "rpc_data": {"a": 1}}, []),
+        from_native("MCPError", "bad", {"rpc_code": -32602, "rpc_data": {"a": 1}}, []),
     ):
         assert (error.code, error.message, error.data) == (-32602, "bad", {"a": 1})
         assert error.error == {"code": -32602, "message": "bad", "data": {"a": 1}}
@@ -198,8 +198,8 @@ def test_mcp_errors_take_the_arguments_of_both_official_packages():
 @pytest.mark.parametrize(
     "error",
     [
-        _from_native("RateLimitError", "slow", FIELDS, []),
-        _from_native("JSONSchemaValidationError", "m", {"body": "{}"}, []),
+        from_native("RateLimitError", "slow", FIELDS, []),
+        from_native("JSONSchemaValidationError", "m", {"body": "{}"}, []),
         MCPError(-32602, "bad", {"a": 1}),
         MCPTimeoutError("late"),
         toolbridge.ConfigurationError("m"),
@@ -233,7 +233,7 @@ def openai():
 def test_openai_s_classes_catch_ours_when_openai_is_loaded(name, openai):
     cls = getattr(exceptions, name)
     with pytest.raises(getattr(openai, OPENAI_NAMES[name])) as caught:
-        raise _from_native(name, "m", {"status_code": 400, "body": BODY}, ["below"])
+        raise from_native(name, "m", {"status_code": 400, "body": BODY}, ["below"])
     error = caught.value
     assert isinstance(error, cls)
     assert type(error).__name__ == name
@@ -248,7 +248,7 @@ def test_openai_s_classes_catch_ours_when_openai_is_loaded(name, openai):
 def test_an_error_that_was_also_openai_s_unpickles_where_openai_is_not_loaded(
     openai, tmp_path: Path
 ):
-    error = _from_native("RateLimitError", "slow", FIELDS, [])
+    error = from_native("RateLimitError", "slow", FIELDS, [])
     assert isinstance(error, openai.RateLimitError)
     (tmp_path / "error").write_bytes(pickle.dumps(error))
     script = (
@@ -275,16 +275,16 @@ def test_nothing_imports_openai():
 
 
 def test_a_transport_error_has_the_status_of_the_answer_or_none():
-    refused = _from_native("TransportError", "refused", {"status_code": 503}, [])
+    refused = from_native("TransportError", "refused", {"status_code": 503}, [])
     assert isinstance(refused, TransportError)
     assert (refused.status_code, pickle.loads(pickle.dumps(refused)).status_code) == (503, 503)
     assert TransportError("not reached").status_code is None
-    assert _from_native("TransportError", "broke", {}, []).status_code is None
+    assert from_native("TransportError", "broke", {}, []).status_code is None
 
 
 def test_a_tool_output_error_tells_where_and_is_the_runtime_error_of_the_official_sdks():
     data = {"tool": "t", "path": "/a", "found": "null", "accepted": "a string"}
-    error = _from_native("ToolOutputError", "it does not fit", {"rpc_data": data}, [])
+    error = from_native("ToolOutputError", "it does not fit", {"rpc_data": data}, [])
     assert isinstance(error, ToolOutputError)
     assert isinstance(error, RuntimeError)
     assert isinstance(error, MCPError)

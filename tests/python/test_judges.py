@@ -14,7 +14,6 @@ THOUGHTS = {
 RIGHT = {
     "chat": {"model": "m", "messages": HELLO, "temperature": 0.5},
     "sagemaker": {"model": "m", "messages": HELLO, "temperature": 0.5},
-    "watsonx": {"model_id": "m", "project_id": "p", "messages": HELLO},
     "responses": {"model": "m", "input": HELLO, "stream": True},
     "anthropic": {"model": "m", "messages": HELLO, "max_tokens": 5},
     "anthropic_on_vertex": {

@@ -12,6 +12,6 @@ mod tree;
 
 pub use arguments::InputSchema;
 pub use call::{Call, arguments, read_call};
-pub use definition::{Format, transform};
+pub use definition::{Described, Format, describe, with_remarks};
 pub use names::{Separator, ToolNames};
 pub use tree::{Kind, Tree};

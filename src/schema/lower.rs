@@ -66,6 +66,9 @@ pub fn lower(schema: &Value, target: Target) -> Lowered {
     if walk.saw_references && !walk.changes.is_empty() {
         walk = Walk::new(dialect, schema, Pointers::ToDefinitions);
         made = walk.root();
+        if walk.changes.is_empty() && made.schema != *schema {
+            walk.change("$defs", Action::Dropped, "nothing refers to it");
+        }
     }
     if let Some(limits) = &dialect.limits
         && !(made.is_closed && fits(limits, &made.schema))
@@ -136,9 +139,7 @@ fn fits(limits: &Limits, schema: &Value) -> bool {
             }
         }
     }
-    properties <= limits.properties
-        && choices <= limits.choices
-        && characters <= limits.characters
+    properties <= limits.properties && choices <= limits.choices && characters <= limits.characters
 }
 
 /// A part of a schema that is ready, and the way back from what fits it.

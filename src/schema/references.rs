@@ -100,7 +100,11 @@ impl<'a> References<'a> {
     ///
     /// # Errors
     /// A sentence part that says what is missing.
-    pub(super) fn resolve(&self, reference: &str, resource: usize) -> Result<(&'a Value, usize), String> {
+    pub(super) fn resolve(
+        &self,
+        reference: &str,
+        resource: usize,
+    ) -> Result<(&'a Value, usize), String> {
         let (address, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let resource = if address.is_empty() {
             resource

@@ -22,7 +22,11 @@ impl Walk<'_> {
         let kinds = map.get("type").map(kinds).unwrap_or_default();
         let holds = kinds.iter().any(|kind| kind == "object" || kind == "array");
         let is_object = kinds.iter().any(|kind| kind == "object");
-        let deepest = self.dialect.limits.as_ref().map_or(usize::MAX, |limits| limits.nesting);
+        let deepest = self
+            .dialect
+            .limits
+            .as_ref()
+            .map_or(usize::MAX, |limits| limits.nesting);
         let has_choices = map.contains_key("enum") || map.contains_key("const");
         if holds && (has_choices || self.nesting + 1 >= deepest) {
             return true;
@@ -36,7 +40,11 @@ impl Walk<'_> {
             .is_none_or(Map::is_empty);
         let is_closed = map.get("additionalProperties") == Some(&Value::Bool(false));
         let has_patterns = map.contains_key("patternProperties");
-        has_none && !map.contains_key("required") && (!is_closed || has_patterns)
+        let requires = map
+            .get("required")
+            .and_then(Value::as_array)
+            .is_some_and(|names| !names.is_empty());
+        has_none && !requires && (!is_closed || has_patterns)
     }
 
     /// A schema of values that are sent as JSON text.
@@ -52,7 +60,10 @@ impl Walk<'_> {
         let form = if map.is_empty() {
             "JSON text of any value.".to_owned()
         } else {
-            format!("JSON text of a value that fits {}.", shown(&Value::Object(map)))
+            format!(
+                "JSON text of a value that fits {}.",
+                shown(&Value::Object(map))
+            )
         };
         let description = match description.as_ref().and_then(Value::as_str) {
             Some(said) if !said.is_empty() => format!("{said}\n{form}"),
@@ -84,7 +95,9 @@ impl Walk<'_> {
         if let Some(Value::Array(alternatives)) = keywords.get_mut("anyOf") {
             alternatives.push(json!({ "type": "null" }));
             if !made.plan.alternatives.is_empty() {
-                made.plan.alternatives.push((Form::default(), Plan::default()));
+                made.plan
+                    .alternatives
+                    .push((Form::default(), Plan::default()));
             }
         } else if is_plain && !keywords.contains_key("const") {
             let mut all = keywords.get("type").map(kinds).unwrap_or_default();
@@ -111,7 +124,10 @@ impl Walk<'_> {
                 made.plan.alternatives = vec![(form, plan)];
             }
         }
-        let detail = format!("{} may be null in place of being left out", shown(&Value::from(name)));
+        let detail = format!(
+            "{} may be null in place of being left out",
+            shown(&Value::from(name))
+        );
         self.change("required", Action::Rewritten, &detail);
         true
     }
@@ -152,7 +168,9 @@ impl Walk<'_> {
 fn same_names(one: &Value, other: &Value) -> bool {
     let set = |value: &Value| -> std::collections::HashSet<String> {
         let names = value.as_array().into_iter().flatten();
-        names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        names
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect()
     };
     set(one) == set(other)
 }

@@ -31,7 +31,11 @@ impl Walk<'_> {
             let more = alternatives.split_off(MAXIMUM_PARTS);
             notes.add(&say(keyword, &Value::Array(more)));
         }
-        self.change(keyword, Action::Widened, "the description says what belongs together");
+        self.change(
+            keyword,
+            Action::Widened,
+            "the description says what belongs together",
+        );
         let whole = self.flattened(alternatives, 0, notes);
         if whole.is_empty() {
             return;
@@ -52,7 +56,10 @@ impl Walk<'_> {
             .skip(1)
             .fold(required(whole.first()), |shared, form| {
                 let here = required(Some(form));
-                shared.into_iter().filter(|name| here.contains(name)).collect()
+                shared
+                    .into_iter()
+                    .filter(|name| here.contains(name))
+                    .collect()
             });
         let are_closed = whole
             .iter()
@@ -72,7 +79,9 @@ impl Walk<'_> {
         notes: &mut Notes,
     ) {
         let whole = self.flattened(branches, 0, notes);
-        let about = whole.into_iter().filter(|form| form.contains_key("properties"));
+        let about = whole
+            .into_iter()
+            .filter(|form| form.contains_key("properties"));
         unite(map, about.collect());
     }
 
@@ -91,7 +100,9 @@ impl Walk<'_> {
             self.repair(&mut form, notes);
             self.gather(&mut form, notes);
             let is_about_others = form.get("type").is_some_and(|kind| {
-                !super::merge::kinds(kind).iter().any(|kind| kind == "object")
+                !super::merge::kinds(kind)
+                    .iter()
+                    .any(|kind| kind == "object")
             });
             if is_about_others {
                 // Arguments are objects.
@@ -188,7 +199,9 @@ fn unite(map: &mut Map<String, Value>, forms: Vec<Map<String, Value>>) {
 }
 
 fn says_something(schema: &Value) -> bool {
-    schema.as_object().is_some_and(|keywords| !keywords.is_empty())
+    schema
+        .as_object()
+        .is_some_and(|keywords| !keywords.is_empty())
 }
 
 /// One schema for what fits any of several.
@@ -291,7 +304,11 @@ fn told(form: &Map<String, Value>) -> String {
     let mut constants = Vec::new();
     let mut others = Vec::new();
     for (name, schema) in properties.into_iter().flatten() {
-        let only = match schema.get("enum").and_then(Value::as_array).map(Vec::as_slice) {
+        let only = match schema
+            .get("enum")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+        {
             Some([only]) => Some(only),
             _ => schema.get("const"),
         };
@@ -314,7 +331,12 @@ fn told(form: &Map<String, Value>) -> String {
         .filter(|(keyword, _)| {
             !matches!(
                 keyword.as_str(),
-                "title" | "type" | "properties" | "required" | "description" | "additionalProperties"
+                "title"
+                    | "type"
+                    | "properties"
+                    | "required"
+                    | "description"
+                    | "additionalProperties"
             )
         })
         .map(|(keyword, value)| (keyword.clone(), value.clone()))

@@ -99,10 +99,7 @@ impl Walk<'_> {
         let Some(Value::Array(schemas)) = map.get_mut(keyword).map(Value::take) else {
             return;
         };
-        let whole = self
-            .dialect
-            .closed
-            .then(|| Value::Array(schemas.clone()));
+        let whole = self.dialect.closed.then(|| Value::Array(schemas.clone()));
         let mut walked = Vec::with_capacity(schemas.len());
         let mut plans = Vec::new();
         for (place, schema) in schemas.into_iter().enumerate() {
@@ -164,7 +161,11 @@ impl Walk<'_> {
             return;
         };
         notes.add(&say("prefixItems", &Value::Array(prefix.clone())));
-        self.change("prefixItems", Action::Described, "its items are any of these");
+        self.change(
+            "prefixItems",
+            Action::Described,
+            "its items are any of these",
+        );
         let count = prefix.len();
         let mut items = prefix;
         match map.shift_remove("items") {
@@ -195,7 +196,10 @@ impl Walk<'_> {
             }
             Some(Value::Bool(is_open)) => {
                 if !is_open && !map.contains_key("maxItems") {
-                    let count = map.get("prefixItems").and_then(Value::as_array).map(Vec::len);
+                    let count = map
+                        .get("prefixItems")
+                        .and_then(Value::as_array)
+                        .map(Vec::len);
                     map.insert("maxItems".to_owned(), json!(count.unwrap_or_default()));
                 }
                 map.insert("items".to_owned(), json!({}));
@@ -217,7 +221,11 @@ impl Walk<'_> {
             return;
         };
         notes.add(&say("patternProperties", &Value::Object(patterns.clone())));
-        self.change("patternProperties", Action::Described, "its members are other members");
+        self.change(
+            "patternProperties",
+            Action::Described,
+            "its members are other members",
+        );
         let mut others: Vec<Value> = patterns.into_iter().map(|(_, schema)| schema).collect();
         match map.get("additionalProperties") {
             None | Some(Value::Bool(true)) => return,
@@ -250,7 +258,11 @@ impl Walk<'_> {
                     });
                 }
                 if is_new {
-                    self.change("properties", Action::Added, "what is required has to be known");
+                    self.change(
+                        "properties",
+                        Action::Added,
+                        "what is required has to be known",
+                    );
                 }
             }
         }
@@ -261,13 +273,21 @@ impl Walk<'_> {
         let mut unnamed = false;
         for (name, schema) in properties {
             if self.dialect.plain_names && !is_plain_name(&name) {
-                let needed = if is_required.remove(&name) { ", required" } else { "" };
+                let needed = if is_required.remove(&name) {
+                    ", required"
+                } else {
+                    ""
+                };
                 notes.add(&format!(
                     "It has a member {} too{needed}, which fits {}.",
                     shown(&Value::from(name.as_str())),
                     shown(&schema)
                 ));
-                self.change("properties", Action::Described, "a name that the target refuses");
+                self.change(
+                    "properties",
+                    Action::Described,
+                    "a name that the target refuses",
+                );
                 unnamed = true;
                 continue;
             }
@@ -277,7 +297,8 @@ impl Walk<'_> {
                 continue;
             }
             // Draft-03 says it at the property.
-            if schema.get("required") == Some(&Value::Bool(true)) && is_required.insert(name.clone())
+            if schema.get("required") == Some(&Value::Bool(true))
+                && is_required.insert(name.clone())
             {
                 required.push(name.clone());
             }

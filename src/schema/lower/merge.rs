@@ -6,7 +6,10 @@ use super::words::shown;
 
 /// Adds what `more` asks for to `map`; gives what cannot be said beside what is there, to be told in
 /// words.
-pub(super) fn merge(map: &mut Map<String, Value>, more: Map<String, Value>) -> Vec<(String, Value)> {
+pub(super) fn merge(
+    map: &mut Map<String, Value>,
+    more: Map<String, Value>,
+) -> Vec<(String, Value)> {
     let mut left = Vec::new();
     for (keyword, value) in more {
         let Some(here) = map.get_mut(&keyword) else {
@@ -44,9 +47,10 @@ pub(super) fn merge(map: &mut Map<String, Value>, more: Map<String, Value>) -> V
                         .iter()
                         .filter_map(|name| name.as_str().map(str::to_owned))
                         .collect();
-                    here.extend(more.into_iter().filter(|name| {
-                        name.as_str().is_some_and(|name| !known.contains(name))
-                    }));
+                    here.extend(
+                        more.into_iter()
+                            .filter(|name| name.as_str().is_some_and(|name| !known.contains(name))),
+                    );
                 }
             }
             "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
@@ -87,9 +91,7 @@ pub(super) fn merge(map: &mut Map<String, Value>, more: Map<String, Value>) -> V
                     *here = both(here.take(), value);
                 }
             }
-            "items" | "contains" | "propertyNames"
-                if !here.is_array() && !value.is_array() =>
-            {
+            "items" | "contains" | "propertyNames" if !here.is_array() && !value.is_array() => {
                 *here = both(here.take(), value);
             }
             "allOf" => {
@@ -126,7 +128,8 @@ fn common_types(one: &Value, other: &Value) -> Option<Value> {
     let (one, other) = (kinds(one), kinds(other));
     let mut common: Vec<String> = Vec::new();
     for kind in &one {
-        let is_common = other.contains(kind) || kind == "integer" && other.contains(&"number".to_owned());
+        let is_common =
+            other.contains(kind) || kind == "integer" && other.contains(&"number".to_owned());
         if is_common {
             common.push(kind.clone());
         } else if kind == "number" && other.contains(&"integer".to_owned()) {

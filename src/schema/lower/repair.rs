@@ -26,68 +26,6 @@ enum Shape {
     NamedEither,
 }
 
-const SHAPES: [(&str, Shape); 55] = [
-    ("$schema", Shape::Text),
-    ("$id", Shape::Text),
-    ("$ref", Shape::Text),
-    ("$dynamicRef", Shape::Text),
-    ("$anchor", Shape::Text),
-    ("$dynamicAnchor", Shape::Text),
-    ("$comment", Shape::Text),
-    ("$defs", Shape::NamedSchemas),
-    ("definitions", Shape::NamedSchemas),
-    ("type", Shape::Types),
-    ("title", Shape::Text),
-    ("description", Shape::Text),
-    ("format", Shape::Text),
-    ("pattern", Shape::Text),
-    ("contentEncoding", Shape::Text),
-    ("contentMediaType", Shape::Text),
-    ("contentSchema", Shape::Schema),
-    ("minLength", Shape::Count),
-    ("maxLength", Shape::Count),
-    ("minItems", Shape::Count),
-    ("maxItems", Shape::Count),
-    ("minContains", Shape::Count),
-    ("maxContains", Shape::Count),
-    ("minProperties", Shape::Count),
-    ("maxProperties", Shape::Count),
-    ("minimum", Shape::Number),
-    ("maximum", Shape::Number),
-    ("exclusiveMinimum", Shape::Number),
-    ("exclusiveMaximum", Shape::Number),
-    ("multipleOf", Shape::Number),
-    ("uniqueItems", Shape::Boolean),
-    ("deprecated", Shape::Boolean),
-    ("readOnly", Shape::Boolean),
-    ("writeOnly", Shape::Boolean),
-    ("required", Shape::Texts),
-    ("enum", Shape::Values),
-    ("examples", Shape::Values),
-    ("not", Shape::Schema),
-    ("if", Shape::Schema),
-    ("then", Shape::Schema),
-    ("else", Shape::Schema),
-    ("contains", Shape::Schema),
-    ("propertyNames", Shape::Schema),
-    ("additionalItems", Shape::Schema),
-    ("additionalProperties", Shape::Schema),
-    ("unevaluatedItems", Shape::Schema),
-    ("unevaluatedProperties", Shape::Schema),
-    ("items", Shape::Items),
-    ("prefixItems", Shape::Schemas),
-    ("allOf", Shape::Schemas),
-    ("anyOf", Shape::Schemas),
-    ("oneOf", Shape::Schemas),
-    ("properties", Shape::NamedSchemas),
-    ("patternProperties", Shape::NamedSchemas),
-    ("dependentRequired", Shape::NamedTexts),
-];
-const MORE_SHAPES: [(&str, Shape); 2] = [
-    ("dependentSchemas", Shape::NamedSchemas),
-    ("dependencies", Shape::NamedEither),
-];
-
 const ANY: &str = "any";
 const KINDS: [&str; 7] = [
     "string", "integer", "number", "boolean", "object", "array", "null",
@@ -146,10 +84,39 @@ fn is_count(value: &Value) -> bool {
 
 impl Shape {
     fn of(keyword: &str) -> Option<Self> {
-        let mut known = SHAPES.iter().chain(&MORE_SHAPES);
-        known
-            .find(|(name, _)| *name == keyword)
-            .map(|(_, shape)| *shape)
+        Some(match keyword {
+            "$schema" | "$id" | "$ref" | "$dynamicRef" | "$anchor" | "$dynamicAnchor"
+            | "$comment" | "title" | "description" | "format" | "pattern" | "contentEncoding"
+            | "contentMediaType" => Self::Text,
+            "$defs" | "definitions" | "properties" | "patternProperties" | "dependentSchemas" => {
+                Self::NamedSchemas
+            }
+            "type" => Self::Types,
+            "contentSchema"
+            | "not"
+            | "if"
+            | "then"
+            | "else"
+            | "contains"
+            | "propertyNames"
+            | "additionalItems"
+            | "additionalProperties"
+            | "unevaluatedItems"
+            | "unevaluatedProperties" => Self::Schema,
+            "minLength" | "maxLength" | "minItems" | "maxItems" | "minContains" | "maxContains"
+            | "minProperties" | "maxProperties" => Self::Count,
+            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
+                Self::Number
+            }
+            "uniqueItems" | "deprecated" | "readOnly" | "writeOnly" => Self::Boolean,
+            "required" => Self::Texts,
+            "enum" | "examples" => Self::Values,
+            "items" => Self::Items,
+            "prefixItems" | "allOf" | "anyOf" | "oneOf" => Self::Schemas,
+            "dependentRequired" => Self::NamedTexts,
+            "dependencies" => Self::NamedEither,
+            _ => return None,
+        })
     }
 
     fn fits(self, value: &Value) -> bool {
@@ -297,9 +264,7 @@ fn mended(keyword: &str, shape: Shape, old: Value) -> Mended {
             Mended::Value(Value::Array(unique))
         }
         (Shape::Values, Value::Array(_)) => Mended::Words(Value::Array(Vec::new())),
-        (Shape::Values, value) if keyword == "examples" => {
-            Mended::Value(Value::Array(vec![value]))
-        }
+        (Shape::Values, value) if keyword == "examples" => Mended::Value(Value::Array(vec![value])),
         (Shape::Schemas, Value::Array(schemas)) if schemas.iter().any(is_schema) => {
             Mended::Value(schemas.into_iter().filter(is_schema).collect())
         }

@@ -143,13 +143,11 @@ impl Restoration {
         match value {
             Value::Object(members) => form.members.as_ref().is_some_and(|known| {
                 members.len() == known.len()
-                    && members
-                        .iter()
-                        .all(|(name, value)| match known.get(name) {
-                            None => false,
-                            Some(None) => true,
-                            Some(Some(choices)) => choices.contains(value),
-                        })
+                    && members.iter().all(|(name, value)| match known.get(name) {
+                        None => false,
+                        Some(None) => true,
+                        Some(Some(choices)) => choices.contains(value),
+                    })
             }),
             Value::Array(_) => form.is_list,
             Value::String(_) => form.is_text,

@@ -42,7 +42,7 @@ impl<'a> Walk<'a> {
         self.leave_definitions(map);
         for _ in 0..ROUNDS {
             if let Some(keyword) = REFERENCES.into_iter().find(|key| map.contains_key(*key)) {
-                if self.keeps_reference(keyword, map, is_root) {
+                if self.keeps_reference(keyword, map, is_root, notes) {
                     return true;
                 }
                 self.inline(keyword, map, notes);
@@ -79,9 +79,6 @@ impl<'a> Walk<'a> {
             }
         }
         self.discriminate(map);
-        if self.dialect.closed {
-            self.distribute(map, notes);
-        }
         false
     }
 
@@ -103,6 +100,7 @@ impl<'a> Walk<'a> {
         keyword: &str,
         map: &mut Map<String, Value>,
         is_root: bool,
+        notes: &mut Notes,
     ) -> bool {
         self.saw_references = true;
         let Some(Value::String(reference)) = map.get(keyword) else {
@@ -119,13 +117,11 @@ impl<'a> Walk<'a> {
             let has_remarks_alone = map
                 .keys()
                 .all(|other| other == keyword || REMARKS.contains(&other.as_str()));
-            if !has_remarks_alone && self.turns(target) < TURNS {
-                if self.is_old() {
-                    map.retain(|key, _| key == keyword || REMARKS.contains(&key.as_str()));
-                    self.change(keyword, Action::Rewritten, "draft-07 hides its neighbours");
-                } else {
+            if !has_remarks_alone {
+                if !self.is_old() && self.turns(target) < TURNS {
                     return false;
                 }
+                self.leave_neighbours(keyword, map, notes);
             }
         }
         let pointer = reference.strip_prefix('#').unwrap_or("?");
@@ -151,6 +147,24 @@ impl<'a> Walk<'a> {
         true
     }
 
+    /// Says in words what stands beside a reference that stays alone; of old nothing counts there.
+    fn leave_neighbours(&mut self, keyword: &str, map: &mut Map<String, Value>, notes: &mut Notes) {
+        let is_old = self.is_old();
+        map.retain(|key, value| {
+            let stays = key == keyword || REMARKS.contains(&key.as_str());
+            if !stays && !is_old {
+                notes.add(&say(key, value));
+            }
+            stays
+        });
+        let action = if is_old {
+            Action::Rewritten
+        } else {
+            Action::Described
+        };
+        self.change(keyword, action, "nothing may stand beside it");
+    }
+
     /// The reference to the definition that a schema becomes; nothing when it is too large for one.
     fn definition(&mut self, parts: &[&str], target: &'a Value) -> Option<String> {
         if self.pointers == Pointers::AsTheyAre {
@@ -174,8 +188,7 @@ impl<'a> Walk<'a> {
                 ("$defs", format!("{readable}_{}", self.names.len()))
             }
         };
-        self.names
-            .insert(target, (container, name.clone()));
+        self.names.insert(target, (container, name.clone()));
         let reference = written(container, &name);
         self.waiting.push_back((container, name, target));
         Some(reference)
@@ -216,7 +229,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Puts what a reference leads to in its place.
-    pub(super) fn inline(&mut self, keyword: &str, map: &mut Map<String, Value>, notes: &mut Notes) {
+    pub(super) fn inline(
+        &mut self,
+        keyword: &str,
+        map: &mut Map<String, Value>,
+        notes: &mut Notes,
+    ) {
         let Some(Value::String(reference)) = map.shift_remove(keyword) else {
             return;
         };
@@ -232,7 +250,9 @@ impl<'a> Walk<'a> {
         let is_too_often = self.turns(target) >= TURNS;
         if is_too_often || room.is_none() {
             let name = name_of(&reference, target);
-            notes.add(&format!("Of the same form as {name}, which is described above."));
+            notes.add(&format!(
+                "Of the same form as {name}, which is described above."
+            ));
             let why = if is_too_often {
                 "it leads back into itself"
             } else {
@@ -240,7 +260,8 @@ impl<'a> Walk<'a> {
             };
             self.change(keyword, Action::Described, why);
             if let Some(Value::String(kind)) = target.get("type") {
-                map.entry("type").or_insert_with(|| Value::from(kind.as_str()));
+                map.entry("type")
+                    .or_insert_with(|| Value::from(kind.as_str()));
             }
             return;
         }
@@ -293,9 +314,7 @@ impl<'a> Walk<'a> {
         self.change("allOf", Action::Rewritten, "as one schema");
         // A reference alone can stay one.
         let has_remarks_alone = map.keys().all(|key| REMARKS.contains(&key.as_str()));
-        if has_remarks_alone
-            && let [Value::Object(only)] = &mut parts[..]
-        {
+        if has_remarks_alone && let [Value::Object(only)] = &mut parts[..] {
             let only = std::mem::take(only);
             self.merged(map, only, notes);
             return true;
@@ -365,7 +384,8 @@ impl<'a> Walk<'a> {
         let union = ["oneOf", "anyOf"]
             .into_iter()
             .find(|keyword| map.contains_key(*keyword));
-        let Some(Value::Array(alternatives)) = union.and_then(|keyword| map.get_mut(keyword)) else {
+        let Some(Value::Array(alternatives)) = union.and_then(|keyword| map.get_mut(keyword))
+        else {
             return;
         };
         for alternative in alternatives {
@@ -400,11 +420,16 @@ impl<'a> Walk<'a> {
     }
 
     /// Alternatives with nothing beside them: what stands there holds for each of them.
-    fn distribute(&mut self, map: &mut Map<String, Value>, notes: &mut Notes) {
+    pub(super) fn distribute(&mut self, map: &mut Map<String, Value>, notes: &mut Notes) {
         if !map.contains_key("anyOf") {
             return;
         }
-        let stays = |key: &str| matches!(key, "anyOf" | "title" | "description" | "$defs" | "definitions");
+        let stays = |key: &str| {
+            matches!(
+                key,
+                "anyOf" | "title" | "description" | "$defs" | "definitions"
+            )
+        };
         let beside: Map<String, Value> = map
             .iter()
             .filter(|(key, _)| !stays(key) && !REMARKS.contains(&key.as_str()))
@@ -421,7 +446,11 @@ impl<'a> Walk<'a> {
         map.retain(|key, _| !beside.contains_key(key));
         let Some(room) = room else {
             notes.add(&format!("Besides, it fits {}.", shown(&wrapped)));
-            self.change("anyOf", Action::Described, "the schema would become too large");
+            self.change(
+                "anyOf",
+                Action::Described,
+                "the schema would become too large",
+            );
             map.insert("anyOf".to_owned(), Value::Array(alternatives));
             return;
         };

@@ -69,10 +69,33 @@ impl Walk<'_> {
             self.infer(map);
         }
         self.type_list(map, notes);
+        if self.dialect.closed {
+            self.leave_others(map);
+        }
+    }
+
+    /// Leaves out what is about values of other types than the schema has.
+    fn leave_others(&mut self, map: &mut Map<String, Value>) {
+        let Some(kind) = map.get("type") else { return };
+        let listed = kinds(kind);
+        let others: Vec<&str> = ABOUT
+            .into_iter()
+            .filter(|(keyword, about)| {
+                map.contains_key(*keyword)
+                    && !listed.iter().any(|kind| about.contains(&kind.as_str()))
+            })
+            .map(|(keyword, _)| keyword)
+            .collect();
+        for keyword in others {
+            map.shift_remove(keyword);
+            self.change(keyword, Action::Dropped, "it is about another type");
+        }
     }
 
     fn says_constant(&self, map: &Map<String, Value>) -> bool {
-        let holds = map.get("const").is_some_and(|value| value.is_object() || value.is_array());
+        let holds = map
+            .get("const")
+            .is_some_and(|value| value.is_object() || value.is_array());
         self.dialect.says("const", false) && !(holds && self.dialect.choices != Choices::Any)
     }
 
@@ -106,7 +129,9 @@ impl Walk<'_> {
         };
         let is_fine = match self.dialect.choices {
             Choices::Any => true,
-            Choices::Plain => choices.iter().all(|one| !one.is_object() && !one.is_array()),
+            Choices::Plain => choices
+                .iter()
+                .all(|one| !one.is_object() && !one.is_array()),
             Choices::TextsOrNumbers => {
                 choices.iter().all(Value::is_string) || choices.iter().all(Value::is_number)
             }
@@ -135,10 +160,16 @@ impl Walk<'_> {
             if lists {
                 group.insert("enum".to_owned(), Value::Array(list));
             } else {
-                let all = [json!(true), json!(false)].iter().all(|one| list.contains(one));
+                let all = [json!(true), json!(false)]
+                    .iter()
+                    .all(|one| list.contains(one));
                 if !all && list != [Value::Null] {
                     let word = if list.len() == 1 { "const" } else { "enum" };
-                    let list = if list.len() == 1 { list[0].clone() } else { Value::Array(list) };
+                    let list = if list.len() == 1 {
+                        list[0].clone()
+                    } else {
+                        Value::Array(list)
+                    };
                     group.insert("description".to_owned(), Value::String(say(word, &list)));
                 }
             }
@@ -164,13 +195,21 @@ impl Walk<'_> {
         self.change("enum", Action::Rewritten, "each kind of choice for itself");
         map.shift_remove("type");
         if let Some(Value::Array(union)) = map.get("anyOf") {
-            notes.add(&format!("Besides: {}", say("anyOf", &Value::Array(union.clone()))));
+            notes.add(&format!(
+                "Besides: {}",
+                say("anyOf", &Value::Array(union.clone()))
+            ));
             self.change("anyOf", Action::Described, "its choices are said");
             map.shift_remove("anyOf");
         }
         if let [only] = &mut groups[..] {
             let description = only.shift_remove("description");
-            notes.add(description.as_ref().and_then(Value::as_str).unwrap_or_default());
+            notes.add(
+                description
+                    .as_ref()
+                    .and_then(Value::as_str)
+                    .unwrap_or_default(),
+            );
             for (keyword, value) in std::mem::take(only) {
                 map.insert(keyword, value);
             }
@@ -197,7 +236,9 @@ impl Walk<'_> {
 
     /// The type that the other keywords are about, for a target that wants one.
     fn infer(&mut self, map: &mut Map<String, Value>) {
-        let is_told = ["type", "anyOf", "$ref"].iter().any(|key| map.contains_key(*key));
+        let is_told = ["type", "anyOf", "$ref"]
+            .iter()
+            .any(|key| map.contains_key(*key));
         if is_told {
             return;
         }

@@ -42,6 +42,8 @@ pub(super) struct Walk<'a> {
     pub(super) budget: usize,
     text: usize,
     path: Vec<String>,
+    /// The root takes arguments of any name.
+    is_open: bool,
     /// What references are being followed, the outermost first.
     pub(super) inlining: Vec<*const Value>,
     /// The definitions that are referred to, by what they define.
@@ -63,6 +65,7 @@ impl<'a> Walk<'a> {
             budget: BUDGET,
             text: TEXT,
             path: Vec::new(),
+            is_open: false,
             inlining: Vec::new(),
             names: HashMap::new(),
             waiting: VecDeque::new(),
@@ -107,7 +110,7 @@ impl<'a> Walk<'a> {
                 definitions.insert(name, made.value);
             }
         }
-        let is_closed = keywords.get("additionalProperties") == Some(&Value::Bool(false));
+        let is_closed = !self.is_open;
         Root {
             schema: Value::Object(keywords),
             remarks: self.within_text(notes.into_text()),
@@ -173,6 +176,7 @@ impl<'a> Walk<'a> {
         let is_reference = self.settle(&mut map, is_root, &mut notes);
         if is_root {
             self.root_type(&mut map);
+            self.is_open = Self::is_open(&map);
         }
         let made = if is_reference && !self.dialect.beside_references {
             self.leave(&mut map, is_root, &mut notes);
@@ -183,6 +187,9 @@ impl<'a> Walk<'a> {
             Self::reference(map)
         } else {
             self.values(&mut map, is_root, &mut notes);
+            if self.dialect.closed {
+                self.distribute(&mut map, &mut notes);
+            }
             if self.dialect.closed && !is_root && self.has_to_be_text(&map) {
                 self.as_text(map)
             } else {
@@ -200,6 +207,18 @@ impl<'a> Walk<'a> {
         };
         self.inlining.truncate(followed);
         (made, notes)
+    }
+
+    /// Whether arguments may have any name.
+    fn is_open(map: &Map<String, Value>) -> bool {
+        let has_none = map
+            .get("properties")
+            .and_then(Value::as_object)
+            .is_none_or(Map::is_empty);
+        let others = map.get("additionalProperties");
+        has_none
+            && (map.contains_key("patternProperties")
+                || others.is_some_and(|others| *others != Value::Bool(false)))
     }
 
     /// Arguments are objects, whatever else the schema takes.
@@ -232,20 +251,24 @@ impl<'a> Walk<'a> {
             .collect();
         for keyword in unknown {
             let value = &map[&keyword];
+            let is_without_condition = matches!(keyword.as_str(), "then" | "else");
             let says_nothing = ANNOTATIONS.contains(&keyword.as_str())
                 || keyword.starts_with("x-")
                 || matches!(
                     (keyword.as_str(), value),
                     (
-                        "additionalProperties" | "unevaluatedProperties" | "uniqueItems"
-                            | "deprecated" | "nullable",
+                        "additionalProperties"
+                            | "unevaluatedProperties"
+                            | "uniqueItems"
+                            | "deprecated"
+                            | "nullable",
                         Value::Bool(_),
                     ) | ("default", Value::Null)
                 ) && !(matches!(keyword.as_str(), "uniqueItems" | "deprecated")
                     && value == &Value::Bool(true))
-                || matches!(keyword.as_str(), "then" | "else");
+                || is_without_condition;
             if says_nothing {
-                if self.dialect.refuses_others {
+                if self.dialect.refuses_others || is_without_condition {
                     map.shift_remove(&keyword);
                     self.change(&keyword, Action::Dropped, "it says nothing about values");
                 }
@@ -256,7 +279,11 @@ impl<'a> Walk<'a> {
             };
             if keyword == "description" {
                 notes.add(value.as_str().unwrap_or_default());
-                self.change(&keyword, Action::Described, "the description of the tool has it");
+                self.change(
+                    &keyword,
+                    Action::Described,
+                    "the description of the tool has it",
+                );
                 continue;
             }
             if let Some((limit, bound)) = inclusive(&keyword, &value, map)

@@ -37,9 +37,18 @@ const SENTENCES: [(&str, &str); 40] = [
     ("propertyNames", "The names of its members fit {}."),
     ("additionalProperties", "Other members fit {}."),
     ("unevaluatedProperties", "Other members fit {}."),
-    ("patternProperties", "Members fit by their names, each a regular expression: {}."),
-    ("dependentRequired", "Members that need others beside them: {}."),
-    ("dependentSchemas", "With a member of this name it fits this too: {}."),
+    (
+        "patternProperties",
+        "Members fit by their names, each a regular expression: {}.",
+    ),
+    (
+        "dependentRequired",
+        "Members that need others beside them: {}.",
+    ),
+    (
+        "dependentSchemas",
+        "With a member of this name it fits this too: {}.",
+    ),
     ("dependencies", "Members that need others beside them: {}."),
     ("enum", "One of {}."),
     ("const", "Always {}."),

@@ -423,7 +423,7 @@ fn cohere(schema: &Value, found: &mut Vec<String>) {
 fn says_nothing(keyword: &str, value: &Value) -> bool {
     match keyword {
         "title" | "$comment" | "$schema" | "$id" | "id" | "$anchor" | "$dynamicAnchor" | "readOnly"
-        | "writeOnly" | "$vocabulary" | "$recursiveAnchor" | "then" | "else" => true,
+        | "writeOnly" | "$vocabulary" | "$recursiveAnchor" => true,
         "additionalProperties" | "unevaluatedProperties" => value.is_boolean(),
         "uniqueItems" | "deprecated" | "nullable" => value == &json!(false),
         "default" => value.is_null(),

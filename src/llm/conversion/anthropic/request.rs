@@ -8,6 +8,7 @@ use super::thinking;
 use crate::llm::conversion::Notes;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// The tool that stands for an answer in JSON.
 const JSON_TOOL: &str = "json_tool_call";
@@ -119,8 +120,8 @@ fn tool(tool: Tool, structured: Structured) -> Value {
     }
 }
 
-fn described(function: Function, structured: Structured) -> Value {
-    let schema = function.schema();
+fn described(mut function: Function, structured: Structured) -> Value {
+    let schema = function.take_schema(Target::Anthropic);
     let mut tool = Map::new();
     tool.insert("type".to_owned(), Value::from("custom"));
     tool.insert("name".to_owned(), Value::from(function.name));

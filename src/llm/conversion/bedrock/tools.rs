@@ -7,6 +7,7 @@ use super::model::{Family, has_structured_outputs};
 use super::request::leave;
 use crate::llm::types::chat::{ChatRequest, Function, Message, Tool, ToolChoice};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// The tools that a conversation has called, each once.
 pub(super) fn names_called(messages: &[Message]) -> Vec<String> {
@@ -40,7 +41,7 @@ impl Config {
         let mut foreign = Vec::new();
         for tool in std::mem::take(&mut request.tools) {
             match tool {
-                Tool::Function(function) => described(*function, is_strict, &mut tools),
+                Tool::Function(function) => described(*function, family, is_strict, &mut tools),
                 Tool::Other(members) => own_tool(members, family, &mut tools, &mut foreign)?,
             }
         }
@@ -167,8 +168,11 @@ impl Config {
     }
 }
 
-fn described(function: Function, is_strict: bool, tools: &mut Vec<Value>) {
-    let schema = function.schema();
+fn described(mut function: Function, family: Family, is_strict: bool, tools: &mut Vec<Value>) {
+    let schema = function.take_schema(match family {
+        Family::Nova => Target::BedrockNova,
+        _ => Target::Bedrock,
+    });
     let mut tool = Map::new();
     tool.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description.filter(|text| !text.is_empty()) {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::messages;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// Parameters that mean the same, by OpenAI's name and by Cohere's. The API's own (`k`, `documents`,
 /// `safety_mode`, `citation_options`, `strict_tools`, `priority`) are unknown to OpenAI and pass.
@@ -141,8 +142,8 @@ fn keep(tools: &mut Vec<Tool>, is_meant: impl Fn(&str) -> bool) {
     tools.retain(|tool| matches!(tool, Tool::Function(function) if is_meant(&function.name)));
 }
 
-fn described(function: Function) -> Value {
-    let schema = function.schema();
+fn described(mut function: Function) -> Value {
+    let schema = function.take_schema(Target::Cohere);
     let mut inside = Map::new();
     inside.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description {

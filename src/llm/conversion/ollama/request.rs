@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::messages;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
 use crate::llm::types::fields::{Fields, Unusable};
+use crate::schema::Target;
 
 /// What goes into `options`, by Ollama's names. Everything else that is unknown to OpenAI
 /// (`keep_alive`, `think`, `format`, `truncate`, …) stands beside it.
@@ -168,8 +169,8 @@ fn is_one_of(tool: &Tool, names: &[String]) -> bool {
     matches!(tool, Tool::Function(function) if names.contains(&function.name))
 }
 
-fn described(function: Function) -> Value {
-    let schema = function.schema();
+fn described(mut function: Function) -> Value {
+    let schema = function.take_schema(Target::Ollama);
     let mut inside = Map::new();
     inside.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description {

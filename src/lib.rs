@@ -7,8 +7,8 @@
 //! | [`error`] | the one error type and its kinds | nothing of this crate |
 //! | [`document`] | a configuration file as a tree whose values know their lines | `error` |
 //! | [`json`] | JSON text that is passed on as it came | `error` |
-//! | [`schema`] | JSON Schema: values checked against it; pure | `json`, `error` |
-//! | [`tools`] | MCP tool <-> provider tool, tool calls, names of many servers' tools; pure | `json`, `error` |
+//! | [`schema`] | JSON Schema: values checked against it, schemas in the words of providers; pure | `json`, `error` |
+//! | [`tools`] | MCP tool <-> provider tool, tool calls, names of many servers' tools; pure | `schema`, `json`, `error` |
 //! | [`mcp`] | sessions, transports, authorization, connections that last, groups of servers | `document`, `tools`, `json`, `error` |
 //! | [`llm`] | the completion call: providers, streams, retries | `tools`, `schema`, `json`, `error` |
 //! | [`gateway`] | many servers and many models behind one address | `mcp`, `llm` and what is below them |

@@ -157,13 +157,13 @@ fn told<'py>(py: Python<'py>, changes: &[Change]) -> PyResult<Option<Bound<'py, 
 #[pyfunction]
 fn read_arguments<'py>(
     py: Python<'py>,
-    format: &str,
+    target: &str,
     tool: &Bound<'py, PyAny>,
     sent: &Bound<'py, PyAny>,
     strict: bool,
 ) -> PyResult<(Option<Bound<'py, PyAny>>, Option<String>)> {
     let failed = |failure: Error| error::to_py(py, &failure);
-    let format = Format::from_name(format).map_err(failed)?;
+    let format = Format::from_name(target).map_err(failed)?;
     let tool = PyTree::of(tool.clone());
     let name = tool.member("name").map_err(failed)?;
     let name = match &name {

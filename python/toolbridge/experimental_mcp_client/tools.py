@@ -326,9 +326,7 @@ def _transformed(format_name: str, mcp_tool: Any, *, strict: bool, report: bool)
     return described, changes or []
 
 
-def _described(
-    format_name: str, tools: list[Any], *, strict: bool = False
-) -> list[dict[str, Any]]:
+def _described(format_name: str, tools: list[Any], *, strict: bool = False) -> list[dict[str, Any]]:
     """Describes tools, and logs which schemas could not stay what they were."""
     described = []
     for tool, changes in _toolbridge.transform_tools(format_name, tools, strict):

@@ -266,6 +266,14 @@ impl Walk<'_> {
                 }
             }
         }
+        let kinds = map.get("type").map(super::merge::kinds).unwrap_or_default();
+        if self.dialect.closed
+            && kinds.iter().any(|kind| kind == "object")
+            && !map.contains_key("properties")
+        {
+            map.insert("properties".to_owned(), json!({}));
+            self.change("properties", Action::Added, "there are none");
+        }
         let Some(Value::Object(properties)) = map.get_mut("properties").map(Value::take) else {
             return;
         };

@@ -315,7 +315,8 @@ impl<'a> Walk<'a> {
         // A reference alone can stay one.
         let has_remarks_alone = map.keys().all(|key| REMARKS.contains(&key.as_str()));
         if has_remarks_alone && let [Value::Object(only)] = &mut parts[..] {
-            let only = std::mem::take(only);
+            let mut only = std::mem::take(only);
+            self.repair(&mut only, notes);
             self.merged(map, only, notes);
             return true;
         }

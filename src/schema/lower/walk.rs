@@ -251,7 +251,8 @@ impl<'a> Walk<'a> {
             .collect();
         for keyword in unknown {
             let value = &map[&keyword];
-            let is_without_condition = matches!(keyword.as_str(), "then" | "else");
+            // Branches without their condition; arguments as a whole are never null.
+            let is_moot = matches!(keyword.as_str(), "then" | "else" | "nullable");
             let says_nothing = ANNOTATIONS.contains(&keyword.as_str())
                 || keyword.starts_with("x-")
                 || matches!(
@@ -266,9 +267,9 @@ impl<'a> Walk<'a> {
                     ) | ("default", Value::Null)
                 ) && !(matches!(keyword.as_str(), "uniqueItems" | "deprecated")
                     && value == &Value::Bool(true))
-                || is_without_condition;
+                || is_moot;
             if says_nothing {
-                if self.dialect.refuses_others || is_without_condition {
+                if self.dialect.refuses_others || is_moot {
                     map.shift_remove(&keyword);
                     self.change(&keyword, Action::Dropped, "it says nothing about values");
                 }

@@ -76,6 +76,8 @@ mod mcp_output;
 #[cfg(test)]
 mod mcp_stdio;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tools_call;
 #[cfg(test)]
 mod tools_definition;

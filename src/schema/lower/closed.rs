@@ -101,7 +101,9 @@ impl Walk<'_> {
             }
         } else if is_plain && !keywords.contains_key("const") {
             let mut all = keywords.get("type").map(kinds).unwrap_or_default();
-            all.push("null".to_owned());
+            if !all.iter().any(|kind| kind == "null") {
+                all.push("null".to_owned());
+            }
             keywords.insert("type".to_owned(), Value::from(all));
             if let Some(Value::Array(choices)) = keywords.get_mut("enum") {
                 choices.push(Value::Null);

@@ -30,11 +30,17 @@ fn null_stands_for_what_is_left_out_where_the_server_takes_no_null() {
         "required": ["a"],
     }));
     assert_eq!(
-        read(&schema, &json!({"a": "x", "b": null, "c": null, "d": {"e": null}, "f": [{"g": null}, {"g": 1}], "h": null})),
+        read(
+            &schema,
+            &json!({"a": "x", "b": null, "c": null, "d": {"e": null}, "f": [{"g": null}, {"g": 1}], "h": null})
+        ),
         json!({"a": "x", "c": null, "d": {}, "f": [{}, {"g": 1}]})
     );
     assert_eq!(
-        read(&schema, &json!({"a": "x", "b": 1, "c": "y", "d": null, "f": null, "h": true})),
+        read(
+            &schema,
+            &json!({"a": "x", "b": 1, "c": "y", "d": null, "f": null, "h": true})
+        ),
         json!({"a": "x", "b": 1, "c": "y", "h": true})
     );
 }
@@ -52,17 +58,29 @@ fn what_strict_mode_cannot_list_is_sent_as_text_and_read_again() {
         "required": ["headers", "data", "rows"],
     }));
     assert_eq!(
-        read(&schema, &json!({"headers": "{\"a\": \"b\"}", "data": "[1, null]", "rows": ["1", "\"x\""], "more": null})),
+        read(
+            &schema,
+            &json!({"headers": "{\"a\": \"b\"}", "data": "[1, null]", "rows": ["1", "\"x\""], "more": null})
+        ),
         json!({"headers": {"a": "b"}, "data": [1, null], "rows": [1, "x"]})
     );
     let told = schema
-        .read("t", &json!({"headers": "{\"a\": 1}", "data": "0", "rows": [], "more": "{}"}).to_string())
+        .read(
+            "t",
+            &json!({"headers": "{\"a\": 1}", "data": "0", "rows": [], "more": "{}"}).to_string(),
+        )
         .unwrap_err();
     assert!(told.contains("/headers/a"), "{told}");
     let told = schema
-        .read("t", &json!({"headers": "{\"a\"", "data": "0", "rows": [], "more": "{}"}).to_string())
+        .read(
+            "t",
+            &json!({"headers": "{\"a\"", "data": "0", "rows": [], "more": "{}"}).to_string(),
+        )
         .unwrap_err();
-    assert!(told.contains("/headers") && told.contains("an object"), "{told}");
+    assert!(
+        told.contains("/headers") && told.contains("an object"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -80,11 +98,17 @@ fn the_way_back_goes_through_alternatives_and_recursion() {
         "$defs": {"Node": {"type": "object", "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/Node"}}, "required": []}},
     }));
     assert_eq!(
-        read(&schema, &json!({"pet": {"kind": "cat", "lives": null}, "tree": {"name": null, "next": {"name": "x", "next": null}}})),
+        read(
+            &schema,
+            &json!({"pet": {"kind": "cat", "lives": null}, "tree": {"name": null, "next": {"name": "x", "next": null}}})
+        ),
         json!({"pet": {"kind": "cat"}, "tree": {"next": {"name": "x"}}})
     );
     assert_eq!(
-        read(&schema, &json!({"pet": {"kind": "dog", "lives": null}, "tree": {"name": "y", "next": null}})),
+        read(
+            &schema,
+            &json!({"pet": {"kind": "dog", "lives": null}, "tree": {"name": "y", "next": null}})
+        ),
         json!({"pet": {"kind": "dog", "lives": null}, "tree": {"name": "y"}})
     );
 }
@@ -105,10 +129,15 @@ fn arguments_that_do_not_fit_are_told_so_that_the_model_can_repair_them() {
             "The arguments for the tool \"find\" do not fit its schema: at /id they have 1 characters, and \
              the schema accepts at least 3. Call it again with arguments that fit."
         );
-        let told = schema.read("find", r#"{"id": "abc", "text": "x"}"#).unwrap_err();
+        let told = schema
+            .read("find", r#"{"id": "abc", "text": "x"}"#)
+            .unwrap_err();
         assert!(told.contains("exactly one of them"), "{told}");
         let told = schema.read("find", "{\"id\":").unwrap_err();
-        assert!(told.starts_with("The arguments for the tool \"find\" are not valid JSON ("), "{told}");
+        assert!(
+            told.starts_with("The arguments for the tool \"find\" are not valid JSON ("),
+            "{told}"
+        );
         let told = schema.read("find", "[]").unwrap_err();
         assert!(told.contains("a list instead of a JSON object"), "{told}");
         assert!(schema.read("find", " ").is_err());
@@ -142,11 +171,17 @@ fn a_member_with_a_name_that_the_target_refuses_is_sent_by_that_name() {
     });
     let schema = InputSchema::new(&original, Target::Anthropic);
     let lowered = schema.lowered();
-    assert_eq!(lowered.schema, json!({"type": "object", "properties": {}, "required": []}));
+    assert_eq!(
+        lowered.schema,
+        json!({"type": "object", "properties": {}, "required": []})
+    );
     assert_eq!(
         lowered.remarks,
         "It has a member \"user id\" too, required, which fits {\"type\":\"string\"}."
     );
-    assert_eq!(read(&schema, &json!({"user id": "x"})), json!({"user id": "x"}));
+    assert_eq!(
+        read(&schema, &json!({"user id": "x"})),
+        json!({"user id": "x"})
+    );
     assert!(schema.read("t", "{}").unwrap_err().contains("user id"));
 }

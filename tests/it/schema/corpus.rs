@@ -25,7 +25,11 @@ fn every_recorded_tool_is_accepted_by_every_target() {
             for target in Target::ALL {
                 let lowered = lower(&tool["inputSchema"], target);
                 let what = format!("{} of {server} for {}", tool["name"], target.name());
-                assert_eq!(problems(lowered.target, &lowered.schema), Vec::<String>::new(), "{what}");
+                assert_eq!(
+                    problems(lowered.target, &lowered.schema),
+                    Vec::<String>::new(),
+                    "{what}"
+                );
                 assert_eq!(lowered.target, target, "{what}");
             }
         }
@@ -37,9 +41,19 @@ fn every_recorded_tool_is_accepted_by_every_target() {
 fn recorded_tools_go_to_openai_and_anthropic_as_they_are() {
     for (server, listed) in servers() {
         for tool in &listed {
-            for target in [Target::OpenAi, Target::OpenAiResponses, Target::Anthropic, Target::Bedrock] {
+            for target in [
+                Target::OpenAi,
+                Target::OpenAiResponses,
+                Target::Anthropic,
+                Target::Bedrock,
+            ] {
                 let lowered = lower(&tool["inputSchema"], target);
-                assert!(!lowered.is_changed(), "{} of {server}: {:?}", tool["name"], lowered.changes);
+                assert!(
+                    !lowered.is_changed(),
+                    "{} of {server}: {:?}",
+                    tool["name"],
+                    lowered.changes
+                );
             }
         }
     }
@@ -75,7 +89,11 @@ fn least(schema: &Value) -> Value {
     }
     if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
         let null = choices.iter().any(|one| one["type"] == "null");
-        return if null { Value::Null } else { least(&choices[0]) };
+        return if null {
+            Value::Null
+        } else {
+            least(&choices[0])
+        };
     }
     Value::Null
 }
@@ -91,7 +109,9 @@ fn what_strict_mode_lets_a_model_send_is_what_the_server_takes() {
             let sent = arguments.to_string();
             let strict = Schema::compile(&lowered.schema.to_string()).unwrap();
             let what = format!("{} of {server}: {sent}", tool["name"]);
-            strict.check(&arguments, sent.len()).unwrap_or_else(|fault| panic!("{what}: {fault:?}"));
+            strict
+                .check(&arguments, sent.len())
+                .unwrap_or_else(|fault| panic!("{what}: {fault:?}"));
             nulls += sent.matches("null").count();
             lowered.restore(&mut arguments);
             let schema = Schema::compile(&original.to_string()).unwrap();

@@ -64,10 +64,16 @@ fn every_schema_is_lowered_for_every_target_as_its_golden_file_says() {
         for (name, told) in &found {
             let wanted = golden.get(name).unwrap_or(&Value::Null);
             if wanted.to_string() != told.to_string() {
-                differences.push(format!("{path}, {name}:\n  found  {told}\n  golden {wanted}"));
+                differences.push(format!(
+                    "{path}, {name}:\n  found  {told}\n  golden {wanted}"
+                ));
             }
         }
-        assert_eq!(golden.len(), found.len(), "{path}: cases were added or removed");
+        assert_eq!(
+            golden.len(),
+            found.len(),
+            "{path}: cases were added or removed"
+        );
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
@@ -79,7 +85,12 @@ fn every_lowered_schema_is_accepted_by_its_target() {
         for target in Target::ALL {
             let lowered = lower(&case["schema"], target);
             for problem in problems(lowered.target, &lowered.schema) {
-                let _ = writeln!(refused, "{name} for {}: {problem}\n  {}", target.name(), lowered.schema);
+                let _ = writeln!(
+                    refused,
+                    "{name} for {}: {problem}\n  {}",
+                    target.name(),
+                    lowered.schema
+                );
             }
         }
     }
@@ -94,11 +105,22 @@ fn a_schema_that_its_target_accepts_is_left_as_it_is() {
             let schema = &case["schema"];
             let lowered = lower(schema, target);
             let is_same = lowered.schema.to_string() == schema.to_string();
-            assert_eq!(!lowered.is_changed(), is_same, "{name} for {}", target.name());
+            assert_eq!(
+                !lowered.is_changed(),
+                is_same,
+                "{name} for {}",
+                target.name()
+            );
             // What a model cannot call without a hint is repaired though nobody refuses it.
-            let is_hint = ["required_draft_03", "reference_elsewhere", "enum_empty"].contains(&name.as_str());
+            let is_hint =
+                ["required_draft_03", "reference_elsewhere", "enum_empty"].contains(&name.as_str());
             if lowered.is_changed() && !is_hint && problems(target, schema).is_empty() {
-                let _ = writeln!(changed, "{name} for {}: {:?}", target.name(), lowered.changes);
+                let _ = writeln!(
+                    changed,
+                    "{name} for {}: {:?}",
+                    target.name(),
+                    lowered.changes
+                );
             }
         }
     }
@@ -152,12 +174,19 @@ fn table() -> String {
 fn the_table_of_features_is_the_one_of_these_cases() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("TOOLS.md");
     let text = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("TOOLS.md has no place for the table");
-    let (_, after) = rest.split_once(END).expect("the table of TOOLS.md has no end");
+    let (before, rest) = text
+        .split_once(BEGIN)
+        .expect("TOOLS.md has no place for the table");
+    let (_, after) = rest
+        .split_once(END)
+        .expect("the table of TOOLS.md has no end");
     let fresh = format!("{before}{BEGIN}\n\n{}\n{END}{after}", table());
     if is_written_anew() {
         std::fs::write(&path, fresh).unwrap();
     } else {
-        assert_eq!(text, fresh, "TOOLS.md is stale: `make reference` writes it anew");
+        assert_eq!(
+            text, fresh,
+            "TOOLS.md is stale: `make reference` writes it anew"
+        );
     }
 }

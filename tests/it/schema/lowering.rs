@@ -12,8 +12,17 @@ fn lowered(schema: &Value, target: Target) -> Lowered {
     let begun = Instant::now();
     let lowered = lower(schema, target);
     // Far more than it takes, far less than without a bound.
-    assert!(begun.elapsed() < Duration::from_secs(60), "{}", target.name());
-    assert_eq!(problems(lowered.target, &lowered.schema), Vec::<String>::new(), "{}", target.name());
+    assert!(
+        begun.elapsed() < Duration::from_secs(60),
+        "{}",
+        target.name()
+    );
+    assert_eq!(
+        problems(lowered.target, &lowered.schema),
+        Vec::<String>::new(),
+        "{}",
+        target.name()
+    );
     lowered
 }
 
@@ -26,7 +35,8 @@ fn doubled_references_do_not_blow_up() {
     let mut definitions = Map::new();
     for place in 0..40 {
         let next = json!({"$ref": format!("#/$defs/d{}", place + 1)});
-        let both = json!({"type": "object", "properties": {"a": next, "b": next}, "required": ["a", "b"]});
+        let both =
+            json!({"type": "object", "properties": {"a": next, "b": next}, "required": ["a", "b"]});
         definitions.insert(format!("d{place}"), both);
     }
     definitions.insert("d40".to_owned(), json!({"type": "string"}));
@@ -35,7 +45,12 @@ fn doubled_references_do_not_blow_up() {
     });
     for target in Target::ALL {
         let lowered = lowered(&schema, target);
-        assert!(size(&lowered) < 2_000_000, "{}: {}", target.name(), size(&lowered));
+        assert!(
+            size(&lowered) < 2_000_000,
+            "{}: {}",
+            target.name(),
+            size(&lowered)
+        );
     }
     for (keyword, schemas) in [("allOf", 2), ("anyOf", 2), ("oneOf", 3)] {
         let mut definitions = Map::new();
@@ -43,11 +58,19 @@ fn doubled_references_do_not_blow_up() {
             let next = json!({"$ref": format!("#/$defs/d{}", place + 1)});
             definitions.insert(format!("d{place}"), json!({keyword: vec![next; schemas]}));
         }
-        definitions.insert("d40".to_owned(), json!({"type": "object", "properties": {"x": {"type": "string"}}}));
+        definitions.insert(
+            "d40".to_owned(),
+            json!({"type": "object", "properties": {"x": {"type": "string"}}}),
+        );
         let schema = json!({"$ref": "#/$defs/d0", "$defs": definitions});
         for target in Target::ALL {
             let lowered = self::lowered(&schema, target);
-            assert!(size(&lowered) < 2_000_000, "{keyword} for {}: {}", target.name(), size(&lowered));
+            assert!(
+                size(&lowered) < 2_000_000,
+                "{keyword} for {}: {}",
+                target.name(),
+                size(&lowered)
+            );
         }
     }
 }
@@ -55,13 +78,21 @@ fn doubled_references_do_not_blow_up() {
 #[test]
 fn a_hundred_thousand_properties_stay_as_many() {
     let properties: Map<String, Value> = (0..100_000)
-        .map(|place| (format!("p{place}"), json!({"type": "string", "minLength": 1, "default": "x"})))
+        .map(|place| {
+            (
+                format!("p{place}"),
+                json!({"type": "string", "minLength": 1, "default": "x"}),
+            )
+        })
         .collect();
     let schema = json!({"type": "object", "properties": properties});
     let before = schema.to_string().len();
     for target in [Target::OpenAi, Target::Gemini] {
         let lowered = lowered(&schema, target);
-        assert_eq!(lowered.schema["properties"].as_object().unwrap().len(), 100_000);
+        assert_eq!(
+            lowered.schema["properties"].as_object().unwrap().len(),
+            100_000
+        );
         assert!(size(&lowered) < before * 2, "{}", target.name());
         assert!(lowered.changes.len() <= 1_001, "{}", target.name());
     }
@@ -70,7 +101,10 @@ fn a_hundred_thousand_properties_stay_as_many() {
     let properties: Map<String, Value> = (0..5_001)
         .map(|place| (format!("p{place}"), json!({"type": "string"})))
         .collect();
-    let strict = lower(&json!({"type": "object", "properties": properties}), Target::OpenAiStrict);
+    let strict = lower(
+        &json!({"type": "object", "properties": properties}),
+        Target::OpenAiStrict,
+    );
     assert_eq!(strict.target, Target::OpenAi);
     assert_eq!(strict.changes[0].action, Action::Widened);
 }
@@ -88,7 +122,12 @@ fn many_alternatives_and_parts_stay_bounded() {
             let before = schema.to_string().len();
             for target in Target::ALL {
                 let lowered = lowered(&schema, target);
-                assert!(size(&lowered) < before * 4, "{keyword} for {}: {}", target.name(), size(&lowered));
+                assert!(
+                    size(&lowered) < before * 4,
+                    "{keyword} for {}: {}",
+                    target.name(),
+                    size(&lowered)
+                );
             }
         }
     }
@@ -96,12 +135,22 @@ fn many_alternatives_and_parts_stay_bounded() {
 
 #[test]
 fn what_stands_too_deep_is_cut() {
-    for keyword in ["properties", "items", "anyOf", "allOf", "not", "additionalProperties", "if"] {
+    for keyword in [
+        "properties",
+        "items",
+        "anyOf",
+        "allOf",
+        "not",
+        "additionalProperties",
+        "if",
+    ] {
         let mut schema = json!({"type": "string"});
         // As deep as JSON is read.
         for _ in 0..100 {
             schema = match keyword {
-                "properties" => json!({"type": "object", "properties": {"a": schema}, "required": ["a"]}),
+                "properties" => {
+                    json!({"type": "object", "properties": {"a": schema}, "required": ["a"]})
+                }
                 "items" => json!({"type": "array", "items": schema}),
                 "anyOf" | "allOf" => json!({keyword: [schema, {"type": "string"}]}),
                 "if" => json!({"if": schema, "then": {"type": "string"}}),
@@ -135,7 +184,12 @@ fn references_into_one_another_end() {
         ] {
             for target in Target::ALL {
                 let lowered = lowered(&schema, target);
-                assert!(size(&lowered) < 100_000, "{schema} for {}: {}", target.name(), size(&lowered));
+                assert!(
+                    size(&lowered) < 100_000,
+                    "{schema} for {}: {}",
+                    target.name(),
+                    size(&lowered)
+                );
             }
         }
     }
@@ -150,9 +204,16 @@ fn long_texts_do_not_grow_descriptions_without_end() {
         "not": {"const": long},
         "dependentRequired": {"a": [long]},
     });
-    for target in [Target::OpenAiStrict, Target::Gemini, Target::Ollama, Target::BedrockNova] {
+    for target in [
+        Target::OpenAiStrict,
+        Target::Gemini,
+        Target::Ollama,
+        Target::BedrockNova,
+    ] {
         let lowered = lowered(&schema, target);
-        let description = lowered.schema["properties"]["a"]["description"].as_str().unwrap_or_default();
+        let description = lowered.schema["properties"]["a"]["description"]
+            .as_str()
+            .unwrap_or_default();
         assert!(description.len() < 3_000, "{}", target.name());
         assert!(lowered.remarks.len() < 3_000, "{}", target.name());
     }
@@ -168,7 +229,10 @@ fn what_strict_mode_cannot_hold_is_sent_without_it() {
     ] {
         let lowered = lowered(&schema, Target::OpenAiStrict);
         assert_eq!(lowered.target, Target::OpenAi, "{schema}");
-        assert!(lowered.changes[0].to_string().contains("strict mode"), "{schema}");
+        assert!(
+            lowered.changes[0].to_string().contains("strict mode"),
+            "{schema}"
+        );
     }
 }
 

@@ -50,8 +50,17 @@ fn kinds() -> impl Strategy<Value = Value> {
 
 fn references() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
-        "#", "#/$defs/a", "#/$defs/b", "#/definitions/a", "#/properties/a", "#/properties/b/items",
-        "#anchor", "#/$defs/none", "https://example.com/x", "%", "#/$defs/a/properties/c",
+        "#",
+        "#/$defs/a",
+        "#/$defs/b",
+        "#/definitions/a",
+        "#/properties/a",
+        "#/properties/b/items",
+        "#anchor",
+        "#/$defs/none",
+        "https://example.com/x",
+        "%",
+        "#/$defs/a/properties/c",
     ])
     .prop_map(Value::from)
 }
@@ -62,10 +71,20 @@ fn keyword(inner: BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)
         .prop_map(|members| Value::Object(members.into_iter().collect()))
         .boxed();
     let listed = vec(inner.clone(), 0..3).prop_map(Value::from).boxed();
-    let number = prop_oneof![(-2..6_i64).prop_map(Value::from), Just(json!(0.5)), Just(json!("3"))].boxed();
+    let number = prop_oneof![
+        (-2..6_i64).prop_map(Value::from),
+        Just(json!(0.5)),
+        Just(json!("3"))
+    ]
+    .boxed();
     let texts = vec(names(), 0..3).prop_map(Value::from).boxed();
     let text = prop::sample::select(vec![
-        "date-time", "uri", "^[a-c]+$", "^(?!a)", "\\p{L}", "x",
+        "date-time",
+        "uri",
+        "^[a-c]+$",
+        "^(?!a)",
+        "\\p{L}",
+        "x",
     ])
     .prop_map(Value::from)
     .boxed();
@@ -77,31 +96,69 @@ fn keyword(inner: BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)
         with("type", &kinds().boxed()),
         with("$ref", &references().boxed()),
         with("enum", &vec(values(), 0..4).prop_map(Value::from).boxed()),
-        with("discriminator", &names().prop_map(|name| json!({"propertyName": name})).boxed()),
-        with("dependentRequired", &names().prop_map(|name| json!({"a": [name]})).boxed()),
+        with(
+            "discriminator",
+            &names()
+                .prop_map(|name| json!({"propertyName": name}))
+                .boxed(),
+        ),
+        with(
+            "dependentRequired",
+            &names().prop_map(|name| json!({"a": [name]})).boxed(),
+        ),
         with("items", &inner),
         with("items", &listed),
         with("properties", &named),
         with("required", &texts),
     ];
-    for keyword in ["const", "default", "examples", "x-mcp-header", "unknown", "nullable", "uniqueItems"] {
+    for keyword in [
+        "const",
+        "default",
+        "examples",
+        "x-mcp-header",
+        "unknown",
+        "nullable",
+        "uniqueItems",
+    ] {
         all.push(with(keyword, &values().boxed()));
     }
     for keyword in ["format", "pattern", "title", "description", "$anchor"] {
         all.push(with(keyword, &text));
     }
     for keyword in [
-        "minimum", "maximum", "exclusiveMinimum", "minLength", "maxItems", "multipleOf", "minProperties",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "minLength",
+        "maxItems",
+        "multipleOf",
+        "minProperties",
     ] {
         all.push(with(keyword, &number));
     }
     for keyword in ["allOf", "anyOf", "oneOf", "prefixItems"] {
         all.push(with(keyword, &listed));
     }
-    for keyword in ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"] {
+    for keyword in [
+        "properties",
+        "patternProperties",
+        "dependentSchemas",
+        "dependencies",
+        "$defs",
+        "definitions",
+    ] {
         all.push(with(keyword, &named));
     }
-    for keyword in ["additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "additionalItems"] {
+    for keyword in [
+        "additionalProperties",
+        "not",
+        "if",
+        "then",
+        "else",
+        "contains",
+        "propertyNames",
+        "additionalItems",
+    ] {
         all.push(with(keyword, &inner));
     }
     proptest::strategy::Union::new(all)

@@ -13,7 +13,11 @@ pub(super) fn problems(target: Target, schema: &Value) -> Vec<String> {
     match target {
         Target::OpenAi | Target::OpenAiResponses => {
             standard(schema, true, &mut found);
-            without_at_the_root(schema, &["oneOf", "anyOf", "allOf", "enum", "not"], &mut found);
+            without_at_the_root(
+                schema,
+                &["oneOf", "anyOf", "allOf", "enum", "not"],
+                &mut found,
+            );
             each(schema, &mut |path, keywords, _| {
                 openai(path, keywords, &mut found);
             });
@@ -26,9 +30,9 @@ pub(super) fn problems(target: Target, schema: &Value) -> Vec<String> {
                 for name in names(keywords, "properties") {
                     let is_fine = !name.is_empty()
                         && name.len() <= 64
-                        && name.chars().all(|letter| {
-                            letter.is_ascii_alphanumeric() || "_.-".contains(letter)
-                        });
+                        && name
+                            .chars()
+                            .all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
                     if !is_fine {
                         found.push(format!(
                             "{path}: Property keys should match pattern '^[a-zA-Z0-9_.-]{{1,64}}$': {name:?}"
@@ -99,7 +103,8 @@ fn each(schema: &Value, visit: &mut Visit<'_>) {
             let here = format!("{path}/{keyword}");
             match (keyword.as_str(), value) {
                 (
-                    "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas",
+                    "properties" | "patternProperties" | "$defs" | "definitions"
+                    | "dependentSchemas",
                     Value::Object(members),
                 ) => {
                     for (name, member) in members {
@@ -112,8 +117,17 @@ fn each(schema: &Value, visit: &mut Visit<'_>) {
                     }
                 }
                 (
-                    "items" | "additionalItems" | "additionalProperties" | "contains" | "not" | "if"
-                    | "then" | "else" | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties",
+                    "items"
+                    | "additionalItems"
+                    | "additionalProperties"
+                    | "contains"
+                    | "not"
+                    | "if"
+                    | "then"
+                    | "else"
+                    | "propertyNames"
+                    | "unevaluatedItems"
+                    | "unevaluatedProperties",
                     schema,
                 ) => go(&here, schema, visit),
                 _ => {}
@@ -155,36 +169,52 @@ fn standard(schema: &Value, has_references: bool, found: &mut Vec<String>) {
         for (keyword, value) in keywords {
             let is_right = match keyword.as_str() {
                 "type" => {
-                    let known = |kind: &Value| kind.as_str().is_some_and(|kind| KINDS.contains(&kind));
+                    let known =
+                        |kind: &Value| kind.as_str().is_some_and(|kind| KINDS.contains(&kind));
                     known(value)
                         || texts(value)
-                            && value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(known))
+                            && value
+                                .as_array()
+                                .is_some_and(|all| !all.is_empty() && all.iter().all(known))
                 }
                 "$schema" | "$id" | "$ref" | "$anchor" | "title" | "description" | "format"
                 | "pattern" | "$comment" => value.is_string(),
-                "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => value.is_number(),
+                "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => {
+                    value.is_number()
+                }
                 "multipleOf" => value.as_f64().is_some_and(|step| step > 0.0),
                 "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties"
-                | "maxProperties" | "minContains" | "maxContains" => {
-                    value.as_f64().is_some_and(|count| count >= 0.0 && count.fract() == 0.0)
-                }
+                | "maxProperties" | "minContains" | "maxContains" => value
+                    .as_f64()
+                    .is_some_and(|count| count >= 0.0 && count.fract() == 0.0),
                 "uniqueItems" | "deprecated" | "readOnly" | "writeOnly" => value.is_boolean(),
                 "required" => texts(value),
                 "enum" => value.as_array().is_some_and(|all| !all.is_empty()),
                 "examples" => value.is_array(),
-                "items" | "additionalProperties" | "contains" | "not" | "if" | "then" | "else"
-                | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" => is_schema(value),
+                "items"
+                | "additionalProperties"
+                | "contains"
+                | "not"
+                | "if"
+                | "then"
+                | "else"
+                | "propertyNames"
+                | "unevaluatedItems"
+                | "unevaluatedProperties" => is_schema(value),
                 "allOf" | "anyOf" | "oneOf" | "prefixItems" => value
                     .as_array()
                     .is_some_and(|all| !all.is_empty() && all.iter().all(is_schema)),
-                "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
-                    value.as_object().is_some_and(|all| all.values().all(is_schema))
-                }
+                "properties" | "patternProperties" | "$defs" | "definitions"
+                | "dependentSchemas" => value
+                    .as_object()
+                    .is_some_and(|all| all.values().all(is_schema)),
                 "dependentRequired" => value.as_object().is_some_and(|all| all.values().all(texts)),
                 _ => true,
             };
             if !is_right {
-                found.push(format!("{path}/{keyword}: {value} is not valid under draft 2020-12"));
+                found.push(format!(
+                    "{path}/{keyword}: {value} is not valid under draft 2020-12"
+                ));
             }
         }
         if let Some(Value::String(reference)) = keywords.get("$ref") {
@@ -192,7 +222,9 @@ fn standard(schema: &Value, has_references: bool, found: &mut Vec<String>) {
                 .strip_prefix('#')
                 .and_then(|pointer| schema.pointer(pointer));
             if !has_references {
-                found.push(format!("{path}: {reference} refers to a definition that cannot be sent"));
+                found.push(format!(
+                    "{path}: {reference} refers to a definition that cannot be sent"
+                ));
             } else if target.is_none() {
                 found.push(format!("{path}: {reference} is unresolvable"));
             }
@@ -207,7 +239,9 @@ fn standard(schema: &Value, has_references: bool, found: &mut Vec<String>) {
 fn objects_alone(schema: &Value, found: &mut Vec<String>) {
     each(schema, &mut |path, keywords, _| {
         let listed = ["anyOf", "oneOf", "prefixItems"];
-        let lists = listed.iter().filter_map(|keyword| keywords.get(*keyword)?.as_array());
+        let lists = listed
+            .iter()
+            .filter_map(|keyword| keywords.get(*keyword)?.as_array());
         let named = keywords.get("properties").and_then(Value::as_object);
         let mut inside = lists
             .flatten()
@@ -224,18 +258,15 @@ fn openai(path: &str, keywords: &Map<String, Value>, found: &mut Vec<String>) {
         found.push(format!("{path}: array schema missing items"));
     }
     if let Some(Value::String(pattern)) = keywords.get("pattern")
-        && ["\\p{", "\\P{", "(?<n"].iter().any(|sign| pattern.contains(sign))
+        && ["\\p{", "\\P{", "(?<n"]
+            .iter()
+            .any(|sign| pattern.contains(sign))
     {
         found.push(format!("{path}: {pattern} is not a 'regex'"));
     }
 }
 
-fn only(
-    path: &str,
-    keywords: &Map<String, Value>,
-    known: &[&str],
-    found: &mut Vec<String>,
-) {
+fn only(path: &str, keywords: &Map<String, Value>, known: &[&str], found: &mut Vec<String>) {
     for keyword in keywords.keys() {
         if !known.contains(&keyword.as_str()) {
             found.push(format!("{path}: {keyword:?} is not permitted"));
@@ -245,12 +276,40 @@ fn only(
 
 fn strict(schema: &Value, found: &mut Vec<String>) {
     const KNOWN: [&str; 23] = [
-        "$schema", "$ref", "$defs", "definitions", "type", "title", "description", "enum", "const",
-        "anyOf", "properties", "required", "additionalProperties", "items", "minItems", "maxItems",
-        "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern", "format",
+        "$schema",
+        "$ref",
+        "$defs",
+        "definitions",
+        "type",
+        "title",
+        "description",
+        "enum",
+        "const",
+        "anyOf",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "pattern",
+        "format",
     ];
     const FORMATS: [&str; 9] = [
-        "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid",
+        "date-time",
+        "time",
+        "date",
+        "duration",
+        "email",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "uuid",
     ];
     standard(schema, true, found);
     objects_alone(schema, found);
@@ -269,7 +328,10 @@ fn strict(schema: &Value, found: &mut Vec<String>) {
             }
             return;
         }
-        if !["type", "anyOf"].iter().any(|key| keywords.contains_key(*key)) {
+        if !["type", "anyOf"]
+            .iter()
+            .any(|key| keywords.contains_key(*key))
+        {
             found.push(format!("{path}: schema must have a 'type' key"));
         }
         if kinds(keywords).contains(&"object") {
@@ -285,7 +347,9 @@ fn strict(schema: &Value, found: &mut Vec<String>) {
             }
             properties += known.len();
         } else if keywords.contains_key("properties") {
-            found.push(format!("{path}: properties of something else than an object"));
+            found.push(format!(
+                "{path}: properties of something else than an object"
+            ));
         }
         if let Some(Value::String(format)) = keywords.get("format")
             && !FORMATS.contains(&format.as_str())
@@ -312,7 +376,10 @@ fn strict(schema: &Value, found: &mut Vec<String>) {
         }
     });
     if nesting(schema) > 10 {
-        found.push(format!(": {} levels of nesting exceed the limit of 10", nesting(schema)));
+        found.push(format!(
+            ": {} levels of nesting exceed the limit of 10",
+            nesting(schema)
+        ));
     }
     if properties > 5_000 || choices > 1_000 {
         found.push(": more properties or choices than the limit".to_owned());
@@ -363,8 +430,22 @@ fn requires_what_is_there(path: &str, keywords: &Map<String, Value>, found: &mut
 
 fn gemini(schema: &Value, found: &mut Vec<String>) {
     const KNOWN: [&str; 17] = [
-        "type", "format", "title", "description", "enum", "items", "prefixItems", "minItems", "maxItems",
-        "minimum", "maximum", "anyOf", "oneOf", "properties", "additionalProperties", "required",
+        "type",
+        "format",
+        "title",
+        "description",
+        "enum",
+        "items",
+        "prefixItems",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "anyOf",
+        "oneOf",
+        "properties",
+        "additionalProperties",
+        "required",
         "propertyOrdering",
     ];
     standard(schema, false, found);
@@ -381,20 +462,35 @@ fn gemini(schema: &Value, found: &mut Vec<String>) {
             && !choices.iter().all(Value::is_string)
             && !choices.iter().all(Value::is_number)
         {
-            found.push(format!("{path}: enum of something else than texts or numbers"));
+            found.push(format!(
+                "{path}: enum of something else than texts or numbers"
+            ));
         }
         if let Some(Value::String(format)) = keywords.get("format")
             && !["date-time", "date", "time"].contains(&format.as_str())
         {
-            found.push(format!("{path}: only 'date-time', 'date' and 'time' are supported"));
+            found.push(format!(
+                "{path}: only 'date-time', 'date' and 'time' are supported"
+            ));
         }
     });
 }
 
 fn cohere(schema: &Value, found: &mut Vec<String>) {
     const KNOWN: [&str; 13] = [
-        "type", "title", "description", "default", "enum", "const", "pattern", "format", "anyOf", "items",
-        "properties", "additionalProperties", "required",
+        "type",
+        "title",
+        "description",
+        "default",
+        "enum",
+        "const",
+        "pattern",
+        "format",
+        "anyOf",
+        "items",
+        "properties",
+        "additionalProperties",
+        "required",
     ];
     standard(schema, false, found);
     objects_alone(schema, found);
@@ -405,7 +501,10 @@ fn cohere(schema: &Value, found: &mut Vec<String>) {
                 found.push(format!("{path}: {keyword} is not supported"));
             }
         }
-        let pattern = keywords.get("pattern").and_then(Value::as_str).unwrap_or_default();
+        let pattern = keywords
+            .get("pattern")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if pattern.contains("\\p{") || pattern.contains("(?!") {
             found.push(format!("{path}: the pattern {pattern} is not supported"));
         }
@@ -422,8 +521,8 @@ fn cohere(schema: &Value, found: &mut Vec<String>) {
 /// What can be overlooked without a loss.
 fn says_nothing(keyword: &str, value: &Value) -> bool {
     match keyword {
-        "title" | "$comment" | "$schema" | "$id" | "id" | "$anchor" | "$dynamicAnchor" | "readOnly"
-        | "writeOnly" | "$vocabulary" | "$recursiveAnchor" => true,
+        "title" | "$comment" | "$schema" | "$id" | "id" | "$anchor" | "$dynamicAnchor"
+        | "readOnly" | "writeOnly" | "$vocabulary" | "$recursiveAnchor" => true,
         "additionalProperties" | "unevaluatedProperties" => value.is_boolean(),
         "uniqueItems" | "deprecated" | "nullable" => value == &json!(false),
         "default" => value.is_null(),
@@ -435,19 +534,25 @@ fn says_nothing(keyword: &str, value: &Value) -> bool {
 fn ollama(schema: &Value, found: &mut Vec<String>) {
     fn property(path: &str, value: &Value, found: &mut Vec<String>) {
         let Value::Object(members) = value else {
-            found.push(format!("{path}: cannot unmarshal into Go value of type ToolProperty"));
+            found.push(format!(
+                "{path}: cannot unmarshal into Go value of type ToolProperty"
+            ));
             return;
         };
         for (name, value) in members {
             let is_right = match name.as_str() {
                 "type" => {
                     value.is_string()
-                        || value.as_array().is_some_and(|kinds| kinds.iter().all(Value::is_string))
+                        || value
+                            .as_array()
+                            .is_some_and(|kinds| kinds.iter().all(Value::is_string))
                 }
                 "description" => value.is_string(),
                 "enum" => value.is_array(),
                 "anyOf" => value.is_array(),
-                "required" => value.as_array().is_some_and(|all| all.iter().all(Value::is_string)),
+                "required" => value
+                    .as_array()
+                    .is_some_and(|all| all.iter().all(Value::is_string)),
                 "properties" => value.is_object(),
                 "items" => value.is_object(),
                 other => says_nothing(other, value),
@@ -491,7 +596,11 @@ fn every_rule_refuses() {
         })
     };
     let everybody = Target::ALL;
-    let openai = [Target::OpenAi, Target::OpenAiResponses, Target::OpenAiStrict];
+    let openai = [
+        Target::OpenAi,
+        Target::OpenAiResponses,
+        Target::OpenAiStrict,
+    ];
     let claude = [Target::Anthropic, Target::Bedrock];
     let read_as_written = [
         Target::OpenAi,
@@ -504,27 +613,79 @@ fn every_rule_refuses() {
     let told: [(&[Target], Value, &str); 36] = [
         (&everybody, json!({"properties": {}}), "type: \"object\""),
         (&everybody, json!({"type": "object"}), "missing properties"),
-        (&openai, json!({"type": "object", "properties": {}, "anyOf": [{}]}), "anyOf"),
-        (&claude, json!({"type": "object", "properties": {}, "oneOf": [{}]}), "top level"),
-        (&openai[..2], json!({"type": "object", "properties": {}, "not": {}}), "top level"),
+        (
+            &openai,
+            json!({"type": "object", "properties": {}, "anyOf": [{}]}),
+            "anyOf",
+        ),
+        (
+            &claude,
+            json!({"type": "object", "properties": {}, "oneOf": [{}]}),
+            "top level",
+        ),
+        (
+            &openai[..2],
+            json!({"type": "object", "properties": {}, "not": {}}),
+            "top level",
+        ),
         (&openai, with(json!({"type": "array"})), "missing items"),
-        (&[Target::Gemini], with(json!({"type": "array"})), "missing field"),
-        (&openai, with(json!({"type": "string", "pattern": "\\p{L}"})), "'regex'"),
+        (
+            &[Target::Gemini],
+            with(json!({"type": "array"})),
+            "missing field",
+        ),
+        (
+            &openai,
+            with(json!({"type": "string", "pattern": "\\p{L}"})),
+            "'regex'",
+        ),
         (&read_as_written, with(json!({"type": "text"})), "2020-12"),
-        (&read_as_written, with(json!({"items": [{"type": "string"}]})), "2020-12"),
-        (&read_as_written, with(json!({"type": "number", "exclusiveMinimum": true})), "2020-12"),
-        (&read_as_written, with(json!({"$ref": "#/$defs/x"})), "unresolvable"),
+        (
+            &read_as_written,
+            with(json!({"items": [{"type": "string"}]})),
+            "2020-12",
+        ),
+        (
+            &read_as_written,
+            with(json!({"type": "number", "exclusiveMinimum": true})),
+            "2020-12",
+        ),
+        (
+            &read_as_written,
+            with(json!({"$ref": "#/$defs/x"})),
+            "unresolvable",
+        ),
         (&read_as_written, with(json!({"anyOf": []})), "2020-12"),
-        (&read_as_written, with(json!({"required": ["a", "a"]})), "2020-12"),
-        (&claude, json!({"type": "object", "properties": {"a b": {}}}), "Property keys"),
+        (
+            &read_as_written,
+            with(json!({"required": ["a", "a"]})),
+            "2020-12",
+        ),
+        (
+            &claude,
+            json!({"type": "object", "properties": {"a b": {}}}),
+            "Property keys",
+        ),
         (
             &[Target::BedrockNova],
             json!({"type": "object", "properties": {}, "definitions": {}}),
             "extraneous key [definitions]",
         ),
-        (&[Target::BedrockNova], with(json!({"$ref": "#"})), "cannot be sent"),
-        (&[Target::OpenAiStrict], with(json!({"type": "string", "minLength": 1})), "permitted"),
-        (&[Target::OpenAiStrict], with(json!({"oneOf": [{"type": "string"}]})), "permitted"),
+        (
+            &[Target::BedrockNova],
+            with(json!({"$ref": "#"})),
+            "cannot be sent",
+        ),
+        (
+            &[Target::OpenAiStrict],
+            with(json!({"type": "string", "minLength": 1})),
+            "permitted",
+        ),
+        (
+            &[Target::OpenAiStrict],
+            with(json!({"oneOf": [{"type": "string"}]})),
+            "permitted",
+        ),
         (&[Target::OpenAiStrict], with(json!({})), "'type' key"),
         (
             &[Target::OpenAiStrict],
@@ -536,7 +697,11 @@ fn every_rule_refuses() {
             with(json!({"type": "object", "properties": {}, "required": []})),
             "'additionalProperties'",
         ),
-        (&[Target::OpenAiStrict], with(json!({"type": "string", "format": "uri"})), "format"),
+        (
+            &[Target::OpenAiStrict],
+            with(json!({"type": "string", "format": "uri"})),
+            "format",
+        ),
         (
             &[Target::OpenAiStrict],
             json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x", "description": "d"}},
@@ -553,17 +718,41 @@ fn every_rule_refuses() {
             (0..11).fold(json!({"type": "string"}), |inside, _| with(inside)),
             "levels of nesting",
         ),
-        (&[Target::OpenAiStrict], with(json!({"enum": [[1]], "type": "array"})), "hold"),
-        (&[Target::Gemini], with(json!({"type": "string", "const": "x"})), "permitted"),
-        (&[Target::Gemini], with(json!({"type": ["string", "integer"]})), "several types"),
-        (&[Target::Gemini], with(json!({"enum": ["x", 1]})), "texts or numbers"),
+        (
+            &[Target::OpenAiStrict],
+            with(json!({"enum": [[1]], "type": "array"})),
+            "hold",
+        ),
+        (
+            &[Target::Gemini],
+            with(json!({"type": "string", "const": "x"})),
+            "permitted",
+        ),
+        (
+            &[Target::Gemini],
+            with(json!({"type": ["string", "integer"]})),
+            "several types",
+        ),
+        (
+            &[Target::Gemini],
+            with(json!({"enum": ["x", 1]})),
+            "texts or numbers",
+        ),
         (
             &[Target::Gemini, Target::Cohere],
             json!({"type": "object", "properties": {}, "required": ["a"]}),
             "not defined",
         ),
-        (&[Target::Cohere], with(json!({"type": "string", "maxLength": 1})), "not supported"),
-        (&[Target::Gemini, Target::Cohere, Target::OpenAiStrict], with(json!(true)), "no schemas"),
+        (
+            &[Target::Cohere],
+            with(json!({"type": "string", "maxLength": 1})),
+            "not supported",
+        ),
+        (
+            &[Target::Gemini, Target::Cohere, Target::OpenAiStrict],
+            with(json!(true)),
+            "no schemas",
+        ),
         (&[Target::Ollama], with(json!(true)), "ToolProperty"),
         (&[Target::Ollama], with(json!({"$ref": "#"})), "overlooked"),
         (
@@ -585,10 +774,18 @@ fn every_rule_refuses() {
     let mut plain = with(json!({"type": "string", "description": "d"}));
     for target in Target::ALL {
         if target == Target::BedrockNova {
-            plain.as_object_mut().unwrap().remove("additionalProperties");
+            plain
+                .as_object_mut()
+                .unwrap()
+                .remove("additionalProperties");
         } else {
             plain["additionalProperties"] = json!(false);
         }
-        assert_eq!(problems(target, &plain), Vec::<String>::new(), "{}", target.name());
+        assert_eq!(
+            problems(target, &plain),
+            Vec::<String>::new(),
+            "{}",
+            target.name()
+        );
     }
 }

@@ -66,7 +66,7 @@ fn references() -> impl Strategy<Value = Value> {
 }
 
 /// A keyword with a value that it may have.
-fn keyword(inner: BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)> {
+fn keyword(inner: &BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)> {
     let named = vec((names(), inner.clone()), 0..3)
         .prop_map(|members| Value::Object(members.into_iter().collect()))
         .boxed();
@@ -106,7 +106,7 @@ fn keyword(inner: BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)
             "dependentRequired",
             &names().prop_map(|name| json!({"a": [name]})).boxed(),
         ),
-        with("items", &inner),
+        with("items", inner),
         with("items", &listed),
         with("properties", &named),
         with("required", &texts),
@@ -159,7 +159,7 @@ fn keyword(inner: BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)
         "propertyNames",
         "additionalItems",
     ] {
-        all.push(with(keyword, &inner));
+        all.push(with(keyword, inner));
     }
     proptest::strategy::Union::new(all)
 }
@@ -172,7 +172,7 @@ fn schemas() -> impl Strategy<Value = Value> {
         1 => values(),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
-        vec(keyword(inner.boxed()), 0..6)
+        vec(keyword(&inner.boxed()), 0..6)
             .prop_map(|keywords| Value::Object(keywords.into_iter().collect()))
     })
 }

@@ -66,7 +66,7 @@ fn references() -> impl Strategy<Value = Value> {
 }
 
 /// A keyword with a value that it may have.
-fn keyword(inner: &BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)> {
+fn keyword(inner: &BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)> + use<> {
     let named = vec((names(), inner.clone()), 0..3)
         .prop_map(|members| Value::Object(members.into_iter().collect()))
         .boxed();

@@ -49,6 +49,7 @@ reference: ## write the references anew: CONFIGURATION.md, PROVIDERS.md and TOOL
 	(sed '/^<!-- generated/q' PROVIDERS.md; echo; cat $(CARGO_TARGET_DIR)/reference.md) > $(CARGO_TARGET_DIR)/PROVIDERS.md
 	mv $(CARGO_TARGET_DIR)/PROVIDERS.md PROVIDERS.md
 	$(PYTHON) scripts/tool_results.py
+	UPDATE_GOLDEN=1 cargo test --quiet --locked --no-default-features --test it the_table_of_features_is_the_one_of_these_cases
 
 test: test-rust test-python test-official ## all tests, Rust and Python
 

@@ -2,8 +2,9 @@
 //! tools as models read them. Pure: no I/O, and no provider is named outside of this module's formats.
 //!
 //! The transforms are written once, over [`Tree`]: JSON values of Rust and the dicts of Python are
-//! both trees, so neither has to become the other first. Uses `error` alone.
+//! both trees, so neither has to become the other first. Uses `schema` and `error`.
 
+pub mod arguments;
 mod call;
 mod definition;
 pub mod names;
@@ -11,7 +12,8 @@ pub mod result;
 pub mod search;
 mod tree;
 
+pub use arguments::InputSchema;
 pub use call::{Call, arguments, read_call};
-pub use definition::{Format, transform};
+pub use definition::{Described, Format, describe, with_remarks};
 pub use names::{Separator, ToolNames};
 pub use tree::{Kind, Tree};

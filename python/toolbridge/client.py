@@ -374,7 +374,9 @@ class Client:
 
             # A caller that changes a tool does not change the list of the next one.
             return [types.Tool._wrap(tool) for tool in deepcopy(known)]
-        return _toolbridge.transform_tools(format, known)
+        from toolbridge.experimental_mcp_client.tools import _described
+
+        return _described(format, known)
 
     async def search_tools(self, query: str, limit: int = 10) -> list[types.Tool]:
         """Find tools by words, in their names, descriptions and parameters (BM25).

@@ -10,9 +10,10 @@ use super::toolbox::Tool;
 use super::{finding, results};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::json::RawJson;
-use crate::schema::{Fault, Schema};
+use crate::schema::Schema;
+use crate::tools::arguments::check;
 use crate::tools::search::Index;
-use crate::tools::{Format, transform};
+use crate::tools::{Format, describe};
 
 /// Which of the tools are offered.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +97,7 @@ impl Offer {
         let mut definitions = Vec::new();
         for tool in chosen(tools, choice.names.as_deref(), is_first)? {
             let described = tool.described.to_value()?;
-            definitions.push(transform(&described, Format::OpenAi)?);
+            definitions.push(describe(&described, Format::OpenAi, false)?.tool);
             offer.places.insert(tool.name.clone(), offer.tools.len());
             offer.tools.push(Arc::new(Offered {
                 tool: tool.clone(),
@@ -235,21 +236,7 @@ impl Offered {
         let Ok(value) = serde_json::from_str::<Value>(arguments) else {
             return Ok(());
         };
-        match schema.check(&value, arguments.len()) {
-            // The server is the judge of what cannot be checked here.
-            Ok(()) | Err(Fault::GaveUp(_)) => Ok(()),
-            Err(Fault::Mismatch(mismatch)) => {
-                let place = match mismatch.path.as_str() {
-                    "" => "they are",
-                    path => &format!("{path} is"),
-                };
-                Err(format!(
-                    "The arguments do not fit the tool's schema: {place} {}, and {} is accepted \
-                     there. Call the tool again with arguments that fit.",
-                    mismatch.found, mismatch.accepted
-                ))
-            }
-        }
+        check(schema, &self.tool.name, &value, arguments.len())
     }
 }
 

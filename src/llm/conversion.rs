@@ -24,6 +24,7 @@ pub mod foreign;
 pub mod gemini;
 pub mod mistral;
 pub mod ollama;
+pub mod own_tools;
 pub mod parameters;
 pub mod reasoning;
 pub mod replicate;

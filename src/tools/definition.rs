@@ -1,6 +1,7 @@
-//! Tool definitions: what a provider is told about an MCP tool. Owns [`Format`] and [`transform`].
+//! Tool definitions: what a provider is told about an MCP tool. Owns [`Format`] and [`describe`].
 
 use crate::error::{Error, ErrorKind};
+use crate::schema::{Change, Target, lower};
 use crate::tools::tree::{Kind, Tree};
 
 /// The shape of a tool in the request of a provider.
@@ -16,6 +17,16 @@ pub enum Format {
 }
 
 impl Format {
+    /// Whose words schemas have in this format.
+    pub fn target(self, is_strict: bool) -> Target {
+        match self {
+            Self::OpenAi | Self::OpenAiResponses if is_strict => Target::OpenAiStrict,
+            Self::OpenAi => Target::OpenAi,
+            Self::OpenAiResponses => Target::OpenAiResponses,
+            Self::Anthropic => Target::Anthropic,
+        }
+    }
+
     /// The format by its name: `openai`, `openai_responses` or `anthropic`.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         match name {
@@ -32,14 +43,25 @@ impl Format {
     }
 }
 
+/// A tool as a provider is told of it.
+#[derive(Debug)]
+pub struct Described<T> {
+    /// The tool.
+    pub tool: T,
+    /// What about its schema is not as the server wrote it.
+    pub changes: Vec<Change>,
+}
+
 /// Describes an MCP tool to a provider.
 ///
-/// `tool` is the object of `tools/list` (MCP specification, `Tool`). Its schema is passed on whole:
-/// what the provider demands at the root is added when it is missing, and nothing is taken away.
+/// `tool` is the object of `tools/list` (MCP specification, `Tool`). A schema that the provider takes is
+/// passed on whole; of another one the provider gets what it can read, and the description says the
+/// rest ([`lower`]). `is_strict` asks for OpenAI's strict mode, where the schema can have it; what a model
+/// sends is then read by [`InputSchema`](crate::tools::InputSchema).
 ///
 /// # Errors
 /// The tool is no object, has no name, or its `inputSchema` is something else than an object.
-pub fn transform<T: Tree>(tool: &T, format: Format) -> Result<T, Error> {
+pub fn describe<T: Tree>(tool: &T, format: Format, is_strict: bool) -> Result<Described<T>, Error> {
     if tool.kind() != Kind::Object {
         return Err(unusable(format!(
             "a tool is an object, not {}",
@@ -56,37 +78,60 @@ pub fn transform<T: Tree>(tool: &T, format: Format) -> Result<T, Error> {
         }
         None => return Err(unusable("a tool has no name".to_owned())),
     };
-    let description = match tool.member("description")? {
+    let mut description = match tool.member("description")? {
         Some(description) if description.kind() != Kind::Null => description,
         _ => tool.text(""),
     };
-    let schema = schema_of(tool, &name)?;
+    let mut schema = schema_of(tool, &name)?;
+    let lowered = lower(&schema.to_json()?, format.target(is_strict));
+    let is_strict = lowered.target == Target::OpenAiStrict;
+    if lowered.is_changed() {
+        schema = schema.of_json(lowered.schema)?;
+    }
+    if !lowered.remarks.is_empty() {
+        let said = description.as_text()?.unwrap_or_default().into_owned();
+        description = tool.text(&with_remarks(said, &lowered.remarks));
+    }
+    if format != Format::Anthropic {
+        schema = closed(schema)?;
+    }
     let mut described = tool.empty_object();
     match format {
         Format::OpenAi => {
             let mut function = tool.empty_object();
             function.set("name", name)?;
             function.set("description", description)?;
-            function.set("parameters", completed_for_openai(schema)?)?;
-            function.set("strict", tool.boolean(false))?;
+            function.set("parameters", schema)?;
+            function.set("strict", tool.boolean(is_strict))?;
             described.set("type", tool.text("function"))?;
             described.set("function", function)?;
         }
         Format::OpenAiResponses => {
             described.set("name", name)?;
-            described.set("parameters", completed_for_openai(schema)?)?;
-            described.set("strict", tool.boolean(false))?;
+            described.set("parameters", schema)?;
+            described.set("strict", tool.boolean(is_strict))?;
             described.set("type", tool.text("function"))?;
             described.set("description", description)?;
         }
         Format::Anthropic => {
             described.set("name", name)?;
             described.set("description", description)?;
-            described.set("input_schema", completed_for_anthropic(schema)?)?;
+            described.set("input_schema", schema)?;
             described.set("type", tool.text("custom"))?;
         }
     }
-    Ok(described)
+    Ok(Described {
+        tool: described,
+        changes: lowered.changes,
+    })
+}
+
+/// A description with what the root of a schema could not say.
+pub fn with_remarks(mut description: String, remarks: &str) -> String {
+    if !description.is_empty() && !remarks.is_empty() {
+        description.push_str("\n\n");
+    }
+    description + remarks
 }
 
 fn schema_of<T: Tree>(tool: &T, name: &T) -> Result<T, Error> {
@@ -103,37 +148,12 @@ fn schema_of<T: Tree>(tool: &T, name: &T) -> Result<T, Error> {
     }
 }
 
-/// OpenAI refuses parameters without a type or without properties; `additionalProperties` keeps
-/// models from inventing arguments. What the server says about any of them stands.
-fn completed_for_openai<T: Tree>(mut schema: T) -> Result<T, Error> {
-    if schema.member("type")?.is_none() {
-        let object = schema.text("object");
-        schema.set("type", object)?;
-    }
-    if schema.member("properties")?.is_none() {
-        let none = schema.empty_object();
-        schema.set("properties", none)?;
-    }
+/// `additionalProperties` keeps models from inventing arguments. What the server says about them
+/// stands.
+fn closed<T: Tree>(mut schema: T) -> Result<T, Error> {
     if schema.member("additionalProperties")?.is_none() {
         let refused = schema.boolean(false);
         schema.set("additionalProperties", refused)?;
-    }
-    Ok(schema)
-}
-
-/// Anthropic takes no other type at the root than `object`.
-fn completed_for_anthropic<T: Tree>(mut schema: T) -> Result<T, Error> {
-    let is_object = match schema.member("type")? {
-        Some(kind) => kind.as_text()?.as_deref() == Some("object"),
-        None => false,
-    };
-    if !is_object {
-        let object = schema.text("object");
-        schema.set("type", object)?;
-    }
-    if schema.member("properties")?.is_none() {
-        let none = schema.empty_object();
-        schema.set("properties", none)?;
     }
     Ok(schema)
 }

@@ -1,5 +1,6 @@
-//! Names for the tools of many servers: `server-tool`, at most 64 characters of `[A-Za-z0-9_-]`,
-//! which is what every provider takes. Owns [`Separator`] and [`ToolNames`]; pure.
+//! Names for the tools of many servers: `server-tool`, at most 64 characters of `[A-Za-z0-9_-]`, the
+//! first a letter or `_`, which is what every provider takes (OpenAI, Mistral, Bedrock and older Claude
+//! models 64 of these; Gemini asks for the first). Owns [`Separator`] and [`ToolNames`]; pure.
 //!
 //! The name of a tool depends on the separator, on which servers there are and on the tool itself,
 //! never on which other tools there are: a tool that comes or goes renames no other, and the same
@@ -262,6 +263,10 @@ fn safe(text: &str) -> String {
 /// The server parts of the names. A server whose name can stand as it is always gets that.
 fn prefixes(names: &[&str]) -> Vec<Server> {
     let fits = |name: &str| !name.is_empty() && name.len() <= MAXIMUM_PREFIX;
+    let safe = |name: &str| match name.as_bytes().first() {
+        Some(first) if *first == b'-' || first.is_ascii_digit() => format!("_{}", safe(name)),
+        _ => safe(name),
+    };
     let mut taken: HashSet<String> = names
         .iter()
         .filter(|name| fits(name) && safe(name) == **name)

@@ -69,6 +69,12 @@ pub trait Tree: Sized {
     /// A boolean of the same sort of tree.
     #[must_use]
     fn boolean(&self, truth: bool) -> Self;
+
+    /// This tree as a JSON value.
+    fn to_json(&self) -> Result<Value, Error>;
+
+    /// A JSON value as a tree of the same sort.
+    fn of_json(&self, value: Value) -> Result<Self, Error>;
 }
 
 impl Tree for Value {
@@ -112,5 +118,13 @@ impl Tree for Value {
 
     fn boolean(&self, truth: bool) -> Self {
         Self::Bool(truth)
+    }
+
+    fn to_json(&self) -> Result<Value, Error> {
+        Ok(self.clone())
+    }
+
+    fn of_json(&self, value: Value) -> Result<Self, Error> {
+        Ok(value)
     }
 }

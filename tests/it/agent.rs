@@ -259,7 +259,7 @@ async fn what_goes_wrong_with_a_call_is_told_to_the_model() {
     for (place, part) in [
         (0, "Did you mean \"echo-say\"?"),
         (1, "not valid JSON"),
-        (2, "/text is"),
+        (2, "at /text they have"),
         (3, "The tool \"echo-break\" failed: it is gone"),
         (4, "\"custom\""),
         (5, "fine"),

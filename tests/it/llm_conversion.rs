@@ -11,4 +11,5 @@ pub(crate) mod play;
 mod reasoning;
 mod replicate;
 mod responses;
+mod schemas;
 mod vertex;

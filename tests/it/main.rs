@@ -83,6 +83,8 @@ mod mcp_output;
 #[cfg(test)]
 mod mcp_stdio;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tools_call;
 #[cfg(test)]
 mod tools_definition;

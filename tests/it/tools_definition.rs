@@ -4,14 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use toolbridge::error::ErrorKind;
-use toolbridge::tools::{Format, transform};
+use toolbridge::error::{Error, ErrorKind};
+use toolbridge::schema::{Target, lower};
+use toolbridge::tools::{Format, describe};
 
 const FORMATS: [(Format, &str); 3] = [
     (Format::OpenAi, "openai"),
     (Format::OpenAiResponses, "openai_responses"),
     (Format::Anthropic, "anthropic"),
 ];
+
+fn transform(tool: &Value, format: Format) -> Result<Value, Error> {
+    describe(tool, format, false).map(|described| described.tool)
+}
 
 fn cases() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tools");
@@ -54,22 +59,59 @@ fn every_fixture_becomes_the_expected_tool_in_every_format_key_order_included() 
 }
 
 #[test]
-fn no_member_of_a_schema_is_lost_and_none_but_the_type_of_anthropic_changes() {
+fn no_member_of_a_schema_that_the_target_takes_is_lost() {
     for (name, case) in cases() {
         let Some(sent) = case["tool"]["inputSchema"].as_object() else {
             continue;
         };
         for (format, key) in FORMATS {
-            let made = transform(&case["tool"], format).unwrap();
-            let schema = root_schema(&made);
+            let described = describe(&case["tool"], format, false).unwrap();
+            if !described.changes.is_empty() {
+                continue;
+            }
+            let schema = root_schema(&described.tool);
             for (member, value) in sent {
-                if format == Format::Anthropic && member == "type" {
-                    continue;
-                }
                 assert_eq!(&schema[member], value, "{name} as {key}: {member}");
             }
         }
     }
+}
+
+#[test]
+fn what_the_target_does_not_take_is_said_in_the_description_and_told() {
+    let tool = json!({"name": "find", "description": "Finds.", "inputSchema": {
+        "type": "object", "properties": {"id": {"type": "string"}, "text": {"type": "string"}},
+        "anyOf": [{"required": ["id"]}, {"required": ["text"]}],
+    }});
+    for (format, _) in FORMATS {
+        let described = describe(&tool, format, false).unwrap();
+        let description = described.tool.pointer("/function/description");
+        let description = description.or_else(|| described.tool.get("description"));
+        assert_eq!(
+            description.unwrap(),
+            "Finds.\n\nAt least one of these forms: (1) with \"id\"; (2) with \"text\"."
+        );
+        assert_eq!(root_schema(&described.tool).get("anyOf"), None);
+        assert_eq!(described.changes[0].keyword, "anyOf");
+    }
+}
+
+#[test]
+fn strict_tools_say_so_where_their_schema_can_be() {
+    let tool = json!({"name": "a", "inputSchema": {"type": "object", "properties": {"b": {"type": "string"}}}});
+    let described = describe(&tool, Format::OpenAi, true).unwrap();
+    assert_eq!(
+        described.tool["function"],
+        json!({"name": "a", "description": "", "parameters": {
+            "type": "object", "properties": {"b": {"type": ["string", "null"]}}, "required": ["b"],
+            "additionalProperties": false,
+        }, "strict": true})
+    );
+    let open = json!({"name": "a", "inputSchema": {"type": "object", "additionalProperties": {"type": "string"}}});
+    let described = describe(&open, Format::OpenAiResponses, true).unwrap();
+    assert_eq!(described.tool["strict"], false);
+    let schema = lower(&open["inputSchema"], Target::OpenAi).schema;
+    assert_eq!(root_schema(&described.tool), &schema);
 }
 
 #[test]

@@ -114,6 +114,74 @@ fn a_separator_that_no_provider_takes_is_refused() {
     }
 }
 
+/// What the providers say of names: OpenAI, Mistral and Bedrock `[a-zA-Z0-9_-]{1,64}`, Anthropic the same
+/// up to 128, Gemini letters, digits, `_`, `.`, `:` and `-` up to 64, the first a letter or `_`.
+fn refused_by(name: &str) -> Vec<&'static str> {
+    let plain = |name: &str, more: &str| {
+        name.chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || more.contains(letter))
+    };
+    let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    let rules = [
+        (
+            "openai",
+            plain(name, "_-") && (1..=64).contains(&name.len()),
+        ),
+        (
+            "mistral",
+            plain(name, "_-") && (1..=64).contains(&name.len()),
+        ),
+        (
+            "bedrock",
+            plain(name, "_-") && (1..=64).contains(&name.len()),
+        ),
+        (
+            "anthropic",
+            plain(name, "_-") && (1..=128).contains(&name.len()),
+        ),
+        (
+            "gemini",
+            plain(name, "_.:-") && (1..=64).contains(&name.len()) && starts,
+        ),
+    ];
+    rules
+        .into_iter()
+        .filter_map(|(provider, is_taken)| (!is_taken).then_some(provider))
+        .collect()
+}
+
+#[test]
+fn the_rules_of_names_refuse() {
+    assert_eq!(refused_by("1a"), ["gemini"]);
+    assert_eq!(
+        refused_by("a.b"),
+        ["openai", "mistral", "bedrock", "anthropic"]
+    );
+    assert_eq!(refused_by("").len(), 5);
+    assert_eq!(
+        refused_by(&"a".repeat(65)),
+        ["openai", "mistral", "bedrock", "gemini"]
+    );
+}
+
+#[test]
+fn a_name_begins_with_a_letter_or_an_underscore() {
+    let listed = catalogue(&[
+        ("1password", &["get"]),
+        ("-x", &["t"]),
+        ("_1password", &["get"]),
+    ]);
+    let names = names(&listed);
+    assert_eq!(names.name_of("_1password", "get"), Some("_1password-get"));
+    for (server, tool) in [("1password", "get"), ("-x", "t")] {
+        let name = names.name_of(server, tool).unwrap();
+        assert_eq!(refused_by(name), Vec::<&str>::new(), "{name}");
+        assert_eq!(found(&names, name), (server.into(), tool.into()));
+    }
+    let alone = self::names(&catalogue(&[("1password", &["get"])]));
+    assert_eq!(alone.name_of("1password", "get"), Some("_1password-get"));
+}
+
 fn names_with(separator: &str) -> Option<String> {
     let names = named(separator, &catalogue(&[("git", &["log"])]));
     names.name_of("git", "log").map(str::to_owned)
@@ -127,7 +195,7 @@ fn the_nearest_name_is_one_that_is_near() {
 
 fn catalogues() -> impl Strategy<Value = Catalogue> {
     // Few letters, so that names collide; some of them are letters that no provider takes.
-    let server = "[ab._ -]{1,4}|[a-z]{38,50}";
+    let server = "[ab1._ -]{1,4}|[a-z]{38,50}";
     let tool = "[ab._ /-]{0,5}|[a-zé]{50,70}";
     btree_set(server, 1..6)
         .prop_flat_map(move |servers| {
@@ -149,7 +217,7 @@ proptest! {
             for tool in tools {
                 let name = names.name_of(server, tool).unwrap();
                 prop_assert!(name.len() <= MAXIMUM_NAME);
-                prop_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+                prop_assert_eq!(refused_by(name), Vec::<&str>::new(), "{}", name);
                 prop_assert!(seen.insert(name.to_owned()), "{name} stands for two tools");
                 let owned = names.find(name).unwrap();
                 prop_assert_eq!((owned.server, owned.tool), (server.as_str(), tool.as_str()));

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from toolbridge.exceptions import ConfigurationError, ToolCallArgumentsError
 from toolbridge.experimental_mcp_client import call_mcp_tool, call_openai_tool, load_mcp_tools
 from toolbridge.experimental_mcp_client.tools import (
     list_tools_with_pagination,
+    read_tool_arguments,
     transform_mcp_tool_to_anthropic_tool,
     transform_mcp_tool_to_openai_responses_api_tool,
     transform_mcp_tool_to_openai_tool,
@@ -60,7 +62,9 @@ def call(arguments, name="add"):
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("form", TRANSFORMS)
-def test_tools_become_what_litellm_makes_of_them_key_order_included(path, form):
+def test_tools_become_what_litellm_makes_of_them_where_their_provider_takes_that_key_order_included(
+    path, form
+):
     case = json.loads(path.read_text())
     untouched = json.dumps(case["tool"])
     for tool in (case["tool"], Tool.model_validate(case["tool"])):
@@ -69,13 +73,74 @@ def test_tools_become_what_litellm_makes_of_them_key_order_included(path, form):
 
 
 @given(schema=SCHEMAS)
-def test_no_member_of_any_schema_is_lost(schema):
+def test_a_schema_is_whole_or_what_is_changed_is_told(schema):
     tool = {"name": "t", "inputSchema": schema}
-    parameters = transform_mcp_tool_to_openai_tool(tool)["function"]["parameters"]
-    assert {key: parameters[key] for key in schema} == schema
+    described, changes = transform_mcp_tool_to_openai_tool(tool, report=True)
+    parameters = described["function"]["parameters"]
     assert {"type", "properties", "additionalProperties"} <= parameters.keys()
-    anthropic = transform_mcp_tool_to_anthropic_tool(tool)["input_schema"]
-    assert {**schema, "type": "object"} == {key: anthropic[key] for key in {**schema, "type": 0}}
+    if all(change["action"] == "added" for change in changes):
+        assert {key: parameters[key] for key in schema} == schema
+    anthropic, changes = transform_mcp_tool_to_anthropic_tool(tool, report=True)
+    if all(change["action"] == "added" for change in changes):
+        assert {key: anthropic["input_schema"][key] for key in schema} == schema
+
+
+UNION = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "text": {"type": "string"}},
+    "anyOf": [{"required": ["id"]}, {"required": ["text"]}],
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_what_is_changed_is_reported_where_that_is_asked_for_and_logged_otherwise(
+    transform, caplog
+):
+    caplog.set_level(logging.INFO, "toolbridge.schema")
+    tool = {"name": "find", "inputSchema": UNION}
+    described, changes = transform(tool, report=True)
+    assert caplog.records == []
+    assert [(change["path"], change["keyword"], change["action"]) for change in changes] == [
+        ("", "anyOf", "widened")
+    ]
+    assert transform(tool) == described
+    assert "the schema of the tool 'find' is changed" in caplog.text
+    assert "root: anyOf widened" in caplog.text
+    caplog.clear()
+    assert transform({"name": "ping"}, report=True)[1] is not None
+    assert transform({"name": "ping"})
+    assert caplog.records == []
+
+
+def test_strict_tools_are_read_back():
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}, "required": []}
+    tool = {"name": "t", "inputSchema": schema}
+    for transform in (
+        transform_mcp_tool_to_openai_tool,
+        transform_mcp_tool_to_openai_responses_api_tool,
+    ):
+        described = transform(tool, strict=True)
+        function = described.get("function", described)
+        assert function["strict"] is True
+        assert function["parameters"]["required"] == ["a", "b"]
+    sent = '{"a": null, "b": "[1, 2]"}'
+    assert read_tool_arguments(tool, sent, strict=True) == {"b": [1, 2]}
+    assert read_tool_arguments(Tool.model_validate(tool), None) == {}
+    assert read_tool_arguments(tool, {"a": 1}) == {"a": 1}
+
+
+def test_arguments_that_do_not_fit_say_where_and_what_fits():
+    tool = {"name": "find", "inputSchema": UNION}
+    with pytest.raises(ToolCallArgumentsError) as caught:
+        read_tool_arguments(tool, '{"id": 5}')
+    assert caught.value.tool_name == "find"
+    assert caught.value.arguments == '{"id": 5}'
+    assert caught.value.message == (
+        'The arguments for the tool "find" do not fit its schema: at /id they have 5, and the schema'
+        " accepts a string. Call it again with arguments that fit."
+    )
+    with pytest.raises(ToolCallArgumentsError, match="not valid JSON"):
+        read_tool_arguments(tool, '{"id"')
 
 
 def test_a_tool_may_have_the_snake_case_names_of_the_official_sdk_2():

@@ -26,7 +26,7 @@ from toolbridge.objects import Object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from typing import Any, Literal, overload
 
     from toolbridge.mcp.types import CallToolRequestParams
 
@@ -35,6 +35,7 @@ __all__ = [
     "call_openai_tool",
     "list_tools_with_pagination",
     "load_mcp_tools",
+    "read_tool_arguments",
     "to_anthropic_block",
     "to_bedrock_block",
     "to_gemini_parts",
@@ -52,56 +53,140 @@ _LISTING_PAGES = 1000
 _INTERNAL_ERROR = -32603
 
 
-def transform_mcp_tool_to_openai_tool(mcp_tool: Any) -> dict[str, Any]:
+if TYPE_CHECKING:
+
+    @overload
+    def transform_mcp_tool_to_openai_tool(
+        mcp_tool: Any, *, strict: bool = False, report: Literal[False] = False
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def transform_mcp_tool_to_openai_tool(
+        mcp_tool: Any, *, strict: bool = False, report: Literal[True]
+    ) -> tuple[dict[str, Any], list[dict[str, str]]]: ...
+
+
+def transform_mcp_tool_to_openai_tool(
+    mcp_tool: Any, *, strict: bool = False, report: bool = False
+) -> Any:
     """Describes an MCP tool as a tool of OpenAI's chat completions.
 
     Args:
         mcp_tool: a tool of toolbridge or of the official ``mcp`` package, or a dict.
+        strict: True asks for OpenAI's strict mode: what may be left out has to be sent as ``null``,
+            and what cannot be listed as JSON text. :func:`read_tool_arguments` undoes both. A schema
+            that strict mode cannot hold is sent without it.
+        report: True returns what was changed as well.
 
     Returns:
         ``{"type": "function", "function": {"name", "description", "parameters", "strict"}}``. What
         OpenAI demands at the root of a schema (``type``, ``properties``) is added when it is
-        missing, and ``additionalProperties: false`` likewise; nothing is changed or taken away.
+        missing, and ``additionalProperties: false`` likewise. A schema that OpenAI takes stays what
+        it is but for that; what OpenAI refuses is said in other words or in the description.
+        With ``report`` a pair: that, and a list of changes, each a dict with ``path`` (a JSON pointer
+        into the schema), ``keyword``, ``action`` (``rewritten``, ``added``, ``repaired``,
+        ``described``, ``widened``, ``narrowed`` or ``dropped``) and ``detail``. Without it changes
+        are told to the logger ``toolbridge.schema``.
 
     Raises:
         TypeError: ``mcp_tool`` is no tool.
         ConfigurationError: the tool has no name, or its schema is not an object.
     """
-    return _transformed("openai", mcp_tool)
+    return _transformed("openai", mcp_tool, strict=strict, report=report)
 
 
-def transform_mcp_tool_to_openai_responses_api_tool(mcp_tool: Any) -> dict[str, Any]:
+if TYPE_CHECKING:
+
+    @overload
+    def transform_mcp_tool_to_openai_responses_api_tool(
+        mcp_tool: Any, *, strict: bool = False, report: Literal[False] = False
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def transform_mcp_tool_to_openai_responses_api_tool(
+        mcp_tool: Any, *, strict: bool = False, report: Literal[True]
+    ) -> tuple[dict[str, Any], list[dict[str, str]]]: ...
+
+
+def transform_mcp_tool_to_openai_responses_api_tool(
+    mcp_tool: Any, *, strict: bool = False, report: bool = False
+) -> Any:
     """Describes an MCP tool as a function tool of OpenAI's Responses API.
 
     Args:
         mcp_tool: a tool of toolbridge or of the official ``mcp`` package, or a dict.
+        strict: True asks for strict mode, as in :func:`transform_mcp_tool_to_openai_tool`.
+        report: True returns what was changed as well.
 
     Returns:
         ``{"name", "parameters", "strict", "type": "function", "description"}``, the schema completed
-        as by :func:`transform_mcp_tool_to_openai_tool`.
+        and changed as by :func:`transform_mcp_tool_to_openai_tool`; with ``report`` a pair likewise.
 
     Raises:
         TypeError: ``mcp_tool`` is no tool.
         ConfigurationError: the tool has no name, or its schema is not an object.
     """
-    return _transformed("openai_responses", mcp_tool)
+    return _transformed("openai_responses", mcp_tool, strict=strict, report=report)
 
 
-def transform_mcp_tool_to_anthropic_tool(mcp_tool: Any) -> dict[str, Any]:
+if TYPE_CHECKING:
+
+    @overload
+    def transform_mcp_tool_to_anthropic_tool(
+        mcp_tool: Any, *, report: Literal[False] = False
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def transform_mcp_tool_to_anthropic_tool(
+        mcp_tool: Any, *, report: Literal[True]
+    ) -> tuple[dict[str, Any], list[dict[str, str]]]: ...
+
+
+def transform_mcp_tool_to_anthropic_tool(mcp_tool: Any, *, report: bool = False) -> Any:
     """Describes an MCP tool as a tool of Anthropic's Messages API.
 
     Args:
         mcp_tool: a tool of toolbridge or of the official ``mcp`` package, or a dict.
+        report: True returns what was changed as well.
 
     Returns:
         ``{"name", "description", "input_schema", "type": "custom"}``. The type at the root of the
-        schema is made ``object``; unlike LiteLLM's, the schema keeps all of its members.
+        schema is made ``object``; what Anthropic refuses is said in other words or in the
+        description, and all else stays. With ``report`` a pair: that, and the changes as
+        :func:`transform_mcp_tool_to_openai_tool` lists them.
 
     Raises:
         TypeError: ``mcp_tool`` is no tool.
         ConfigurationError: the tool has no name, or its schema is not an object.
     """
-    return _transformed("anthropic", mcp_tool)
+    return _transformed("anthropic", mcp_tool, strict=False, report=report)
+
+
+def read_tool_arguments(mcp_tool: Any, arguments: Any, *, strict: bool = False) -> dict[str, Any]:
+    """Reads what a model sent as the arguments of a tool, and checks it against the tool's own schema.
+
+    Args:
+        mcp_tool: the tool, as the server lists it: of toolbridge, of the official ``mcp`` package, or
+            a dict.
+        arguments: what the model sent: a text or a dict; None is no arguments.
+        strict: whether the tool was described with ``strict=True``: what strict mode made of them is
+            undone.
+
+    Returns:
+        The arguments for the server. A schema that is no JSON Schema checks nothing.
+
+    Raises:
+        TypeError: ``mcp_tool`` is no tool.
+        ToolCallArgumentsError: they do not fit; ``message`` says where and what fits, for the model to
+            repair them.
+    """
+    tool = _definition(mcp_tool)
+    sent = "" if arguments is None else arguments
+    read, told = _toolbridge.read_arguments("openai", tool, sent, strict)
+    if read is None:
+        shown = sent if isinstance(sent, str) else repr(sent)
+        raise ToolCallArgumentsError(told or "", tool.get("name"), shown)
+    return read
 
 
 async def load_mcp_tools(session: Any, format: Literal["mcp", "openai"] = "mcp") -> list[Any]:  # noqa: A002
@@ -126,7 +211,7 @@ async def load_mcp_tools(session: Any, format: Literal["mcp", "openai"] = "mcp")
         return await list_tools_with_pagination(session)
     described: list[Any] = []
     for page in await _pages(session, None, require_complete=False):
-        described += _toolbridge.transform_tools("openai", _definitions(page))
+        described += _described("openai", _definitions(page))
     return described
 
 
@@ -247,11 +332,37 @@ def transform_openai_tool_call_request_to_mcp_tool_call_request(
     return CallToolRequestParams._wrap({"name": name, "arguments": arguments})
 
 
-def _transformed(format_name: str, mcp_tool: Any) -> dict[str, Any]:
-    described: list[dict[str, Any]] = _toolbridge.transform_tools(
-        format_name, [_definition(mcp_tool)]
+def _transformed(format_name: str, mcp_tool: Any, *, strict: bool, report: bool) -> Any:
+    tools = [_definition(mcp_tool)]
+    if not report:
+        return _described(format_name, tools, strict=strict)[0]
+    ((described, changes),) = _toolbridge.transform_tools(format_name, tools, strict)
+    return described, changes or []
+
+
+def _described(format_name: str, tools: list[Any], *, strict: bool = False) -> list[dict[str, Any]]:
+    """Describes tools, and logs which schemas could not stay what they were."""
+    described = []
+    for tool, changes in _toolbridge.transform_tools(format_name, tools, strict):
+        described.append(tool)
+        if changes and any(change["action"] != "added" for change in changes):
+            _log_changes(format_name, tool, changes)
+    return described
+
+
+def _log_changes(format_name: str, tool: dict[str, Any], changes: list[dict[str, str]]) -> None:
+    import logging
+
+    logging.getLogger("toolbridge.schema").info(
+        "the schema of the tool %r is changed for %s in %d places: %s",
+        tool.get("name") or tool.get("function", {}).get("name"),
+        format_name,
+        len(changes),
+        "; ".join(
+            f"{change['path'] or 'root'}: {change['keyword']} {change['action']}"
+            for change in changes[:5]
+        ),
     )
-    return described[0]
 
 
 def _definition(tool: Any) -> dict[str, Any]:

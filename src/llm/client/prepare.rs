@@ -14,9 +14,9 @@ use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::llm::answer::{self, NotAnAnswer};
 use crate::llm::conversion::as_is::AsIs;
-use crate::llm::conversion::foreign;
 use crate::llm::conversion::reasoning::Family;
 use crate::llm::conversion::{Conversion, FollowUp, Notes, Translator, parameters};
+use crate::llm::conversion::{foreign, own_tools};
 use crate::llm::framing::Framing;
 use crate::llm::judge::Translation;
 use crate::llm::retry::random_bits;
@@ -49,7 +49,8 @@ impl<'a> Prepared<'a> {
             && !provider.kind.service().adapts()
             && call.endpoint.members.is_empty()
             && Family::of(provider.name, &call.model.given).is_none()
-            && !(provider.parameters.strict_messages && foreign::is_in(&call.body));
+            && !(provider.parameters.strict_messages
+                && (foreign::is_in(&call.body) || own_tools::are_refused(&call.body)));
         if conversion.is_none() && is_plain {
             return Ok(Self {
                 url,

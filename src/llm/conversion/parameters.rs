@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::foreign;
 use super::reasoning::Family;
+use super::{foreign, own_tools};
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::provider::Provider;
 
@@ -173,6 +173,7 @@ pub fn adapt(
     let own = &provider.parameters;
     if own.strict_messages {
         foreign::take_out(&mut body);
+        own_tools::lower_all(&mut body);
     }
     let family = Family::of(provider.name, model);
     if family.is_some() {

@@ -51,7 +51,8 @@ pub struct Parameters {
     pub system_messages: bool,
     /// Whether the content of messages has to be a text.
     pub text_content: bool,
-    /// Whether what other protocols leave in a conversation is refused, and taken out.
+    /// Whether what other protocols leave in a conversation is refused, and taken out; schemas of tools
+    /// that are refused are said in other words.
     pub strict_messages: bool,
     /// The member of the body that takes parameters which nobody here knows; the body itself
     /// otherwise.

@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::content::{self, Part, PartKind};
 use super::fields::{Fields, Unusable};
+use crate::schema::{Target, lower};
+use crate::tools::with_remarks;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,12 +110,22 @@ pub struct Function {
 }
 
 impl Function {
-    /// The schema; that of no arguments where there is none.
-    pub fn schema(&self) -> Map<String, Value> {
-        let mut schema = self.parameters.clone().unwrap_or_default();
+    /// Takes the schema, in the words of a provider; that of no arguments where there is none. What
+    /// these words cannot say is in the description then.
+    pub fn take_schema(&mut self, target: Target) -> Map<String, Value> {
+        let mut schema = self.parameters.take().unwrap_or_default();
         schema.entry("type").or_insert_with(|| json!("object"));
         schema.entry("properties").or_insert_with(|| json!({}));
-        schema
+        let lowered = lower(&Value::Object(schema), target);
+        if !lowered.remarks.is_empty() {
+            let said = self.description.take().unwrap_or_default();
+            self.description = Some(with_remarks(said, &lowered.remarks));
+        }
+        match lowered.schema {
+            Value::Object(schema) => schema,
+            // What is lowered is an object.
+            _ => Map::new(),
+        }
     }
 }
 

@@ -4,21 +4,18 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::decimal::Decimal;
 use super::keywords::{
-    canonical, choices, count, counted, members, numeric, pattern, percent_decoded, texts, types,
-    unusable,
+    canonical, choices, count, counted, members, numeric, pattern, texts, types, unusable,
 };
 use super::pattern::{Pattern, Tally};
+use crate::schema::references::References;
 
 /// How large a schema may be.
 const MAXIMUM_NODES: usize = 100_000;
 /// How many parts are gone through at once, whatever they say.
 const LIGHT_NODES: usize = 64;
-/// The address of a schema that names none.
-const NAMELESS: &str = "schema:///";
 
 pub(super) type NodeId = usize;
 
@@ -110,10 +107,10 @@ pub(super) struct Table {
 /// A sentence part that says what about the schema cannot be used.
 pub(super) fn compile(schema: &Value) -> Result<Table, String> {
     let mut compiler = Compiler::new(schema);
-    compiler.index();
     compiler.node(schema, 0)?;
     let anchors: Vec<_> = compiler
-        .dynamic
+        .references
+        .dynamic_anchors()
         .iter()
         .map(|(key, value)| (key.clone(), *value))
         .collect();
@@ -151,91 +148,28 @@ pub(super) fn compile(schema: &Value) -> Result<Table, String> {
 }
 
 struct Compiler<'a> {
-    root: &'a Value,
-    /// Draft-07 and before: `$ref` hides what stands beside it.
-    is_old: bool,
+    references: References<'a>,
     nodes: Vec<Node>,
     waiting: Vec<(NodeId, &'a Value, usize)>,
     by_address: HashMap<*const Value, NodeId>,
-    /// Schemas with an `$id` of their own, the root first.
-    resources: Vec<(Url, &'a Value)>,
-    resource_roots: HashMap<*const Value, usize>,
-    by_url: HashMap<String, usize>,
-    anchors: HashMap<(usize, String), &'a Value>,
-    dynamic: HashMap<(usize, String), &'a Value>,
     tally: Tally,
     has_references: bool,
 }
 
 impl<'a> Compiler<'a> {
     fn new(root: &'a Value) -> Self {
-        let dialect = root.get("$schema").and_then(Value::as_str).unwrap_or("");
         Self {
-            root,
-            is_old: ["draft-07", "draft-06", "draft-04", "draft-03"]
-                .iter()
-                .any(|old| dialect.contains(old)),
+            references: References::new(root),
             nodes: Vec::new(),
             waiting: Vec::new(),
             by_address: HashMap::new(),
-            resources: Vec::new(),
-            resource_roots: HashMap::new(),
-            by_url: HashMap::new(),
-            anchors: HashMap::new(),
-            dynamic: HashMap::new(),
             tally: Tally::default(),
             has_references: false,
         }
     }
 
-    /// Finds what references can name.
-    fn index(&mut self) {
-        // NAMELESS is a URL, and a root that names itself replaces it.
-        let Ok(nameless) = Url::parse(NAMELESS) else {
-            return;
-        };
-        self.resources.push((nameless, self.root));
-        self.resource_roots.insert(self.root, 0);
-        let mut waiting = vec![(self.root, 0)];
-        while let Some((value, mut resource)) = waiting.pop() {
-            let Value::Object(keywords) = value else {
-                continue;
-            };
-            let is_hidden = self.is_old && keywords.contains_key("$ref");
-            let text = |key: &str| keywords.get(key).and_then(Value::as_str);
-            if let Some(id) = text("$id").filter(|_| !is_hidden) {
-                if let Some(anchor) = id.strip_prefix('#').filter(|anchor| !anchor.is_empty()) {
-                    self.anchors.insert((resource, anchor.to_owned()), value);
-                } else if let Ok(mut url) = self.resources[resource].0.join(id) {
-                    url.set_fragment(None);
-                    if std::ptr::eq(value, self.root) {
-                        self.resources[0].0 = url.clone();
-                    } else {
-                        resource = self.resources.len();
-                        self.resources.push((url.clone(), value));
-                        self.resource_roots.insert(value, resource);
-                    }
-                    self.by_url.insert(url.into(), resource);
-                }
-            }
-            for key in ["$anchor", "$dynamicAnchor"] {
-                if let Some(anchor) = text(key) {
-                    self.anchors.insert((resource, anchor.to_owned()), value);
-                    if key == "$dynamicAnchor" {
-                        self.dynamic.insert((resource, anchor.to_owned()), value);
-                    }
-                }
-            }
-            waiting.extend(subschemas(keywords).map(|schema| (schema, resource)));
-        }
-    }
-
     fn node(&mut self, value: &'a Value, resource: usize) -> Result<NodeId, String> {
-        let resource = self
-            .resource_roots
-            .get(&std::ptr::from_ref(value))
-            .copied()
-            .unwrap_or(resource);
+        let resource = self.references.resource_at(value).unwrap_or(resource);
         if let Some(id) = self.by_address.get(&std::ptr::from_ref(value)) {
             return Ok(*id);
         }
@@ -264,43 +198,6 @@ impl<'a> Compiler<'a> {
             .collect()
     }
 
-    /// The place that a reference names, and the resource that it belongs to.
-    fn resolve(&self, reference: &str, resource: usize) -> Result<(&'a Value, usize), String> {
-        let (address, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let resource = if address.is_empty() {
-            resource
-        } else {
-            let url = self.resources[resource].0.join(address).map(String::from);
-            let found = url.ok().and_then(|url| self.by_url.get(&url).copied());
-            found.ok_or_else(|| {
-                format!("it refers to {reference:?}, which is outside of it; nothing is fetched")
-            })?
-        };
-        let missing = || format!("it refers to {reference:?}, which it does not have");
-        let fragment = percent_decoded(fragment).ok_or_else(missing)?;
-        let start = self.resources[resource].1;
-        if fragment.is_empty() {
-            return Ok((start, resource));
-        }
-        let Some(pointer) = fragment.strip_prefix('/') else {
-            let anchor = self.anchors.get(&(resource, fragment));
-            return anchor.map(|value| (*value, resource)).ok_or_else(missing);
-        };
-        let mut here = (start, resource);
-        for token in pointer.split('/') {
-            let key = token.replace("~1", "/").replace("~0", "~");
-            let next = match here.0 {
-                Value::Object(members) => members.get(&key),
-                Value::Array(items) => key.parse::<usize>().ok().and_then(|at| items.get(at)),
-                _ => None,
-            };
-            let next = next.ok_or_else(missing)?;
-            let inside = self.resource_roots.get(&std::ptr::from_ref(next)).copied();
-            here = (next, inside.unwrap_or(here.1));
-        }
-        Ok(here)
-    }
-
     fn reference(
         &mut self,
         keyword: &str,
@@ -311,7 +208,7 @@ impl<'a> Compiler<'a> {
             return Err(unusable(keyword, value, "a text"));
         };
         self.has_references = true;
-        let (target, resource) = self.resolve(reference, resource)?;
+        let (target, resource) = self.references.resolve(reference, resource)?;
         self.node(target, resource)
     }
 
@@ -320,7 +217,7 @@ impl<'a> Compiler<'a> {
         keywords: &'a Map<String, Value>,
         resource: usize,
     ) -> Result<Vec<Rule>, String> {
-        if self.is_old
+        if self.references.is_old
             && let Some(reference) = keywords.get("$ref")
         {
             return Ok(vec![Rule::Reference(
@@ -331,7 +228,14 @@ impl<'a> Compiler<'a> {
         let mut last = Vec::new();
         for (keyword, value) in keywords {
             match keyword.as_str() {
-                "type" => rules.push(Rule::Types(types(value)?)),
+                "type" => {
+                    let mut kinds = types(value)?;
+                    // OpenAPI 3.0 says it beside the type; schemas that were made of it do too.
+                    if keywords.get("nullable") == Some(&Value::Bool(true)) {
+                        kinds.push("null".to_owned());
+                    }
+                    rules.push(Rule::Types(kinds));
+                }
                 "const" => rules.push(Rule::Choices(vec![canonical(value)], value.to_string())),
                 "enum" => rules.push(choices(value)?),
                 "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" | "multipleOf" => {
@@ -416,8 +320,11 @@ impl<'a> Compiler<'a> {
         let Some((address, anchor)) = value.as_str().and_then(|text| text.split_once('#')) else {
             return Ok(Rule::Reference(node));
         };
-        let (_, target) = self.resolve(address, resource)?;
-        let is_dynamic = self.dynamic.contains_key(&(target, anchor.to_owned()));
+        let (_, target) = self.references.resolve(address, resource)?;
+        let is_dynamic = self
+            .references
+            .dynamic_anchors()
+            .contains_key(&(target, anchor.to_owned()));
         Ok(Rule::DynamicReference(
             node,
             is_dynamic.then(|| anchor.to_owned()),
@@ -470,37 +377,4 @@ impl<'a> Compiler<'a> {
         }
         Ok(())
     }
-}
-
-/// The schemas that stand directly below one.
-fn subschemas(keywords: &Map<String, Value>) -> impl Iterator<Item = &Value> {
-    keywords.iter().flat_map(|(keyword, value)| -> Vec<&Value> {
-        match (keyword.as_str(), value) {
-            ("const" | "enum" | "default" | "examples", _) => Vec::new(),
-            (
-                "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas"
-                | "dependencies",
-                Value::Object(schemas),
-            ) => schemas.values().collect(),
-            ("allOf" | "anyOf" | "oneOf" | "prefixItems" | "items", Value::Array(schemas)) => {
-                schemas.iter().collect()
-            }
-            (
-                "items"
-                | "additionalItems"
-                | "contains"
-                | "additionalProperties"
-                | "propertyNames"
-                | "not"
-                | "if"
-                | "then"
-                | "else"
-                | "unevaluatedItems"
-                | "unevaluatedProperties"
-                | "contentSchema",
-                Value::Object(_),
-            ) => vec![value],
-            _ => Vec::new(),
-        }
-    })
 }

@@ -119,27 +119,8 @@ pub(super) fn pattern(tally: &mut Tally, keyword: &str, value: &Value) -> Result
     }
 }
 
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            decoded.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            decoded.push(first);
-            rest = after;
-        }
-    }
-    String::from_utf8(decoded).ok()
-}
-
 /// One text for values that JSON Schema holds equal.
-pub(super) fn canonical(value: &Value) -> String {
+pub(in crate::schema) fn canonical(value: &Value) -> String {
     match value {
         Value::Number(number) => Decimal::read(&number.to_string()).canonical(),
         Value::Array(items) => {

@@ -11,6 +11,7 @@ use crate::llm::conversion::stand_in::{
 };
 use crate::llm::types::chat::{ChatRequest, Function, Tool};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// How answers and arguments are held to their schemas.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,8 +113,8 @@ fn tool(tool: Tool, structured: Structured) -> Value {
     }
 }
 
-fn described(function: Function, structured: Structured) -> Value {
-    let mut schema = function.schema();
+fn described(mut function: Function, structured: Structured) -> Value {
+    let mut schema = function.take_schema(Target::Anthropic);
     let is_strict = function.strict == Some(true) && structured == Structured::ByModel;
     if is_strict {
         close_objects(&mut schema);

@@ -8,6 +8,7 @@ use super::request::leave;
 use crate::llm::conversion::stand_in::{Choice, close_objects};
 use crate::llm::types::chat::{ChatRequest, Function, Message, Tool};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// The tools that a conversation has called, each once.
 pub(super) fn names_called(messages: &[Message]) -> Vec<String> {
@@ -42,7 +43,7 @@ impl Config {
         let mut foreign = Vec::new();
         for tool in std::mem::take(&mut request.tools) {
             match tool {
-                Tool::Function(function) => described(*function, is_strict, &mut tools),
+                Tool::Function(function) => described(*function, family, is_strict, &mut tools),
                 Tool::Other(members) => own_tool(members, family, &mut tools, &mut foreign)?,
             }
         }
@@ -156,8 +157,11 @@ impl Config {
     }
 }
 
-fn described(function: Function, is_strict: bool, tools: &mut Vec<Value>) {
-    let mut schema = function.schema();
+fn described(mut function: Function, family: Family, is_strict: bool, tools: &mut Vec<Value>) {
+    let mut schema = function.take_schema(match family {
+        Family::Nova => Target::BedrockNova,
+        _ => Target::Bedrock,
+    });
     let is_strict = is_strict && function.strict == Some(true);
     if is_strict {
         close_objects(&mut schema);

@@ -6,6 +6,7 @@ use super::messages;
 use crate::llm::conversion::stand_in::Choice;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// Parameters that mean the same, by OpenAI's name and by Cohere's. The API's own (`k`, `documents`,
 /// `safety_mode`, `citation_options`, `strict_tools`, `priority`) are unknown to OpenAI and pass.
@@ -135,8 +136,8 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) -> Result<(),
     Ok(())
 }
 
-fn described(function: Function) -> Value {
-    let schema = function.schema();
+fn described(mut function: Function) -> Value {
+    let schema = function.take_schema(Target::Cohere);
     let mut inside = Map::new();
     inside.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description {

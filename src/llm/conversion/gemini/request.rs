@@ -7,6 +7,7 @@ use super::model;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
 use crate::llm::types::content::PartKind;
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// Parameters that go into `generationConfig` by another name.
 const RENAMED: [(&str, &str); 6] = [
@@ -178,14 +179,16 @@ fn tools(request: &mut ChatRequest) -> Vec<Value> {
     tools
 }
 
-fn declared(function: Function) -> Value {
+fn declared(mut function: Function) -> Value {
+    let has_schema = function.parameters.is_some();
+    // Most of JSON Schema; `parameters` knows a smaller part of it.
+    let schema = has_schema.then(|| function.take_schema(Target::Gemini));
     let mut declared = Map::new();
     declared.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description {
         declared.insert("description".to_owned(), Value::from(description));
     }
-    // The whole of JSON Schema; `parameters` knows only a part of it.
-    if let Some(schema) = function.parameters {
+    if let Some(schema) = schema {
         declared.insert("parametersJsonSchema".to_owned(), Value::Object(schema));
     }
     Value::Object(declared)

@@ -6,6 +6,7 @@ use super::messages;
 use crate::llm::conversion::stand_in::Choice;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// Parameters of OpenAI's that the API has, by both names. Its own (`safe_prompt`, `prompt_mode`,
 /// `guardrails`, …) are unknown to OpenAI and pass.
@@ -134,11 +135,8 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) {
     }
 }
 
-fn described(function: Function) -> Value {
-    let mut schema = function.schema();
-    // The grammar that is made of the schema fails on these.
-    schema.shift_remove("$schema");
-    schema.shift_remove("$id");
+fn described(mut function: Function) -> Value {
+    let schema = function.take_schema(Target::Mistral);
     let mut inside = Map::new();
     inside.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description {

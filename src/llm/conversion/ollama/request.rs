@@ -6,6 +6,7 @@ use super::messages;
 use crate::llm::conversion::stand_in::Choice;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool};
 use crate::llm::types::fields::{Fields, Unusable};
+use crate::schema::Target;
 
 /// What goes into `options`, by Ollama's names. Everything else that is unknown to OpenAI
 /// (`keep_alive`, `think`, `format`, `truncate`, …) stands beside it.
@@ -162,8 +163,8 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) {
     body.insert("tools".to_owned(), tools.collect());
 }
 
-fn described(function: Function) -> Value {
-    let schema = function.schema();
+fn described(mut function: Function) -> Value {
+    let schema = function.take_schema(Target::Ollama);
     let mut inside = Map::new();
     inside.insert("name".to_owned(), Value::from(function.name));
     if let Some(description) = function.description {

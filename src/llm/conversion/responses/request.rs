@@ -8,6 +8,7 @@ use crate::llm::conversion::reasoning::Family;
 use crate::llm::conversion::stand_in::search_location;
 use crate::llm::types::chat::{ChatRequest, Function, ResponseFormat, Tool, ToolChoice};
 use crate::llm::types::fields::Unusable;
+use crate::schema::Target;
 
 /// Parameters that have the same name and meaning.
 const SAME: &[&str] = &[
@@ -143,8 +144,8 @@ fn tools(request: &mut ChatRequest, body: &mut Map<String, Value>) {
     }
 }
 
-fn flat(function: Function) -> Value {
-    let schema = function.schema();
+fn flat(mut function: Function) -> Value {
+    let schema = function.take_schema(Target::OpenAiResponses);
     let mut tool = Map::new();
     tool.insert("type".to_owned(), Value::from("function"));
     tool.insert("name".to_owned(), Value::from(function.name));

@@ -213,7 +213,7 @@ impl Walk<'_> {
             for (keyword, value) in std::mem::take(only) {
                 map.insert(keyword, value);
             }
-        } else {
+        } else if !groups.is_empty() {
             let groups = groups.into_iter().map(Value::Object);
             map.insert("anyOf".to_owned(), groups.collect());
         }
@@ -328,6 +328,17 @@ impl Walk<'_> {
                 alternative.retain(|keyword, _| keyword == "type");
             }
             alternatives.push(Value::Object(alternative));
+        }
+        if alternatives.is_empty() {
+            // No choice is of any of its types, so nothing fits; the types are what is left to say.
+            for keyword in ["enum", "const"] {
+                if let Some(choices) = map.shift_remove(keyword) {
+                    notes.add(&say(keyword, &choices));
+                    self.change(keyword, Action::Described, "none is of its types");
+                }
+            }
+            let kinds = all.iter().map(|kind| json!({ "type": kind }));
+            alternatives.extend(kinds);
         }
         let is_said = |keyword: &str| {
             matches!(keyword, "enum" | "const") || ABOUT.iter().any(|(known, _)| *known == keyword)

@@ -251,7 +251,7 @@ impl Shown {
         let mut text = Vec::new();
         match event {
             Event::Offered { tools, .. } => {
-                self.offered = Some(RawJson::trusted(tools.get().to_owned()))
+                self.offered = Some(RawJson::trusted(tools.get().to_owned()));
             }
             Event::Chunk { round, chunk } => {
                 let Ok(chunk) = serde_json::from_str(chunk.get()) else {

@@ -87,9 +87,8 @@ impl Wanted {
         if servers.is_empty() {
             return Ok(None);
         }
-        let messages = match request.remove("messages") {
-            Some(Value::Array(messages)) => messages,
-            _ => return Err(Failure::invalid("messages takes a list").with_param("messages")),
+        let Some(Value::Array(messages)) = request.remove("messages") else {
+            return Err(Failure::invalid("messages takes a list").with_param("messages"));
         };
         let messages = messages.iter().map(RawJson::from_serialize);
         let messages = messages.collect::<Result<_>>()?;
@@ -189,13 +188,11 @@ fn option<T>(
     let Some(value) = request.remove(name).filter(|value| !value.is_null()) else {
         return Ok(None);
     };
-    match read(&value) {
-        Some(read) => Ok(Some(read)),
-        None => {
-            let message = format!("{name} is {value}; it takes {accepted}");
-            Err(Failure::invalid(message).with_param(name))
-        }
+    if let Some(read) = read(&value) {
+        return Ok(Some(read));
     }
+    let message = format!("{name} is {value}; it takes {accepted}");
+    Err(Failure::invalid(message).with_param(name))
 }
 
 /// The servers that a tool stands for; none if it is no tool of this gateway.

@@ -158,6 +158,7 @@ fn a_request_to_openai_is_looked_into_only_where_its_tools_would_be_refused() {
 #[test]
 fn compatible_providers_get_schemas_as_they_are() {
     let schema = json!({"type": "object", "properties": {}, "anyOf": [{"required": ["a"]}]});
-    let sent = Play::new("together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo").sent(&request(&schema));
+    let sent =
+        Play::new("together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo").sent(&request(&schema));
     assert_eq!(sent["tools"], request(&schema)["tools"]);
 }

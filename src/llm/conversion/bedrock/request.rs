@@ -146,7 +146,7 @@ fn answer_in(
     };
     config.add_json_tool(
         JSON_TOOL,
-        description,
+        &description,
         &schema,
         reasoning::is_on(additional),
     );

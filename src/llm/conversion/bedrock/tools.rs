@@ -107,7 +107,7 @@ impl Config {
     pub(super) fn add_json_tool(
         &mut self,
         name: &str,
-        description: String,
+        description: &str,
         schema: &Value,
         is_thinking: bool,
     ) {

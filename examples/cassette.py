@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from agent import QUESTION, SERVERS
 from scripted_model import model
@@ -15,7 +16,7 @@ from scripted_model import model
 import toolbridge
 
 
-async def run(name: str, **options: str) -> str:
+async def run(name: str, **options: Any) -> str:
     """Ask the question."""
     async with toolbridge.Client(SERVERS) as client:
         result = await client.run(name, [QUESTION], **options)

@@ -62,7 +62,11 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         message = reply(body)
         finish = "tool_calls" if "tool_calls" in message else "stop"
-        about = {"id": "chatcmpl-scripted", "created": 0, "model": body["model"]}
+        about: dict[str, Any] = {
+            "id": "chatcmpl-scripted",
+            "created": 0,
+            "model": body["model"],
+        }
         if body.get("stream"):
             self.stream(about, message, finish)
             return
@@ -81,7 +85,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def stream(self, about: dict[str, Any], message: dict[str, Any], finish: str) -> None:
         """Send a message piece by piece."""
-        choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas(message)]
+        choices: list[dict[str, Any]] = [
+            {"index": 0, "delta": delta, "finish_reason": None} for delta in deltas(message)
+        ]
         choices.append({"index": 0, "delta": {}, "finish_reason": finish})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")

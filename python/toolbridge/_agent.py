@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from toolbridge._toolbridge import AgentRun, Group, Verdict
-    from toolbridge.agent import Approve, Event, RunResult
+    from toolbridge.agent import Event, RunResult, _Approve
 
 __all__ = ["Given", "begin"]
 
@@ -39,7 +39,7 @@ def begin(
     *,
     tools: Sequence[str | Mapping[str, Any]] | None,
     settings: dict[str, Any],
-    approve: Approve | None,
+    approve: _Approve | None,
     on_event: Callable[[Event], object] | None,
     stream: bool | None,
     resume: RunResult | Mapping[str, Any] | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolbridge import _toolbridge
 
     _Verdict = bool | str | Mapping[str, Any] | None
-    Approve = Callable[["ToolCall"], _Verdict | Awaitable[_Verdict]]
+    _Approve = Callable[["ToolCall"], _Verdict | Awaitable[_Verdict]]
 
 __all__ = [
     "Done",
@@ -237,7 +237,7 @@ class Run:
     def __init__(
         self,
         begin: Callable[[bool, Callable[..., None] | None], _toolbridge.AgentRun],
-        approve: Approve | None,
+        approve: _Approve | None,
         on_event: Callable[[Event], object] | None,
     ) -> None:
         """Made by `toolbridge.Client.run`."""
@@ -307,9 +307,9 @@ class Run:
         if self._on_event is None:
             return
         try:
-            outcome = self._on_event(event)
+            outcome: Any = self._on_event(event)
             if hasattr(outcome, "__await__"):
-                await outcome  # type: ignore[misc]
+                await outcome
         except BaseException:
             self.close()
             raise
@@ -377,7 +377,7 @@ class Asker:
 
     __slots__ = ("_approve", "_tasks", "failure")
 
-    def __init__(self, approve: Approve) -> None:
+    def __init__(self, approve: _Approve) -> None:
         """Of the callback, a function or a coroutine function."""
         self._approve = approve
         self._tasks: set[Any] = set()
@@ -394,7 +394,7 @@ class Asker:
 
     async def _decide(self, call: dict[str, Any], verdict: _toolbridge.Verdict) -> None:
         try:
-            decision = self._approve(ToolCall._wrap(call))
+            decision: Any = self._approve(ToolCall._wrap(call))
             if hasattr(decision, "__await__"):
                 decision = await decision
             verdict.give(*read_decision(decision))

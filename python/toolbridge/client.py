@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import EllipsisType
     from typing import Any, Literal, Self, TextIO
 
-    from toolbridge.agent import Approve, Event, Run, RunResult
+    from toolbridge.agent import Event, Run, RunResult, _Approve
     from toolbridge.mcp.client.stdio import StdioServerParameters
     from toolbridge.objects import Object
 
@@ -475,7 +475,7 @@ class Client:
         tool_timeout: timedelta | float | None = None,
         max_result_tokens: int | None = None,
         search: bool | int = 100,
-        approve: Approve | None = None,
+        approve: _Approve | None = None,
         on_event: Callable[[Event], object] | None = None,
         stream: bool | None = None,
         resume: RunResult | Mapping[str, Any] | None = None,

@@ -12,6 +12,7 @@ import toolbridge
 from scripted_openai import COMPLETION, UNTIL_GONE, answer, run_script, serve
 from toolbridge.types import Message, ModelResponse
 
+EMPTY = {"type": "object", "properties": {}}
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 
@@ -109,7 +110,7 @@ def test_parameters_pass_to_the_provider_known_or_not():
         temperature=0,
         n=2,
         stop=["a"],
-        tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        tools=[{"type": "function", "function": {"name": "f", "parameters": EMPTY}}],
         tool_choice="auto",
         reasoning_effort="low",
         thinking={"type": "enabled"},
@@ -123,7 +124,7 @@ def test_parameters_pass_to_the_provider_known_or_not():
         "temperature": 0,
         "n": 2,
         "stop": ["a"],
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": EMPTY}}],
         "tool_choice": "auto",
         "reasoning_effort": "low",
         "thinking": {"type": "enabled"},
@@ -282,7 +283,7 @@ def test_additional_drop_params_are_not_sent():
 
 def test_paths_of_additional_drop_params_reach_inside_and_change_nothing_of_the_callers():
     tools = [
-        {"type": "function", "function": {"name": name, "strict": True, "parameters": {}}}
+        {"type": "function", "function": {"name": name, "strict": True, "parameters": EMPTY}}
         for name in ("f", "g")
     ]
     paths = ["tools[*].function.strict", "tools[1].function.parameters", "stop[0]", "a.b", "n[x]"]
@@ -290,7 +291,7 @@ def test_paths_of_additional_drop_params_reach_inside_and_change_nothing_of_the_
         "gpt-4o", QUESTION, tools=tools, stop=["x", "y"], n=1, additional_drop_params=paths
     )
     assert [tool["function"] for tool in body["tools"]] == [
-        {"name": "f", "parameters": {}},
+        {"name": "f", "parameters": EMPTY},
         {"name": "g"},
     ]
     assert (body["stop"], body["n"]) == (["y"], 1)

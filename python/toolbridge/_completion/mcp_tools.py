@@ -88,7 +88,7 @@ class Servers:
         if approval == "never":
             return True
         if callable(approval):
-            decision = approval(call)
+            decision: Any = approval(call)
             return await decision if hasattr(decision, "__await__") else decision
         if isinstance(approval, frozenset):
             own = call.name.removeprefix(f"{call.server}-")

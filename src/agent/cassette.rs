@@ -104,9 +104,9 @@ impl fmt::Debug for Cassette {
 
 impl Cassette {
     /// One that records, to be written to this file.
-    pub fn record(path: &Path) -> Self {
+    pub fn record(path: PathBuf) -> Self {
         Self {
-            path: path.to_owned(),
+            path,
             is_replaying: false,
             tape: Mutex::default(),
         }
@@ -116,24 +116,25 @@ impl Cassette {
     ///
     /// # Errors
     /// It cannot be read, or is no cassette.
-    pub fn replay(path: &Path) -> Result<Self> {
-        let document = Document::read(path)?;
+    pub fn replay(path: PathBuf) -> Result<Self> {
+        let document = Document::read(&path)?;
         let version = document.root.get("version").map(|version| &version.data);
         if !matches!(version, Some(Data::Number(version)) if *version == VERSION.to_string()) {
-            return Err(unusable(path, &format!("its version is not {VERSION}")));
+            return Err(unusable(&path, &format!("its version is not {VERSION}")));
         }
         let list = document.root.get("interactions").map(|list| &list.data);
         let Some(Data::List(list)) = list else {
-            return Err(unusable(path, "it has no list of interactions"));
+            return Err(unusable(&path, "it has no list of interactions"));
         };
         let entries = list.iter().enumerate().map(|(place, one)| {
-            read_entry(one).map_err(|why| unusable(path, &format!("interaction {place} {why}")))
+            read_entry(one).map_err(|why| unusable(&path, &format!("interaction {place} {why}")))
         });
+        let entries = entries.collect::<Result<_>>()?;
         Ok(Self {
-            path: path.to_owned(),
+            path,
             is_replaying: true,
             tape: Mutex::new(Tape {
-                entries: entries.collect::<Result<_>>()?,
+                entries,
                 redactor: Redactor::default(),
             }),
         })

@@ -253,9 +253,9 @@ impl Cassette {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, replays: bool) -> PyResult<Self> {
         let cassette = if replays {
-            agent::Cassette::replay(&path).map_err(|error| to_py(py, &error))?
+            agent::Cassette::replay(path).map_err(|error| to_py(py, &error))?
         } else {
-            agent::Cassette::record(&path)
+            agent::Cassette::record(path)
         };
         Ok(Self(Arc::new(cassette)))
     }

@@ -36,7 +36,7 @@ fn raised(cause: PyErr) -> Error {
 }
 
 /// What Python said of a schema with something in it that JSON does not have.
-fn unwritable(cause: PyErr) -> Error {
+fn unwritable(cause: &PyErr) -> Error {
     let message = format!("the inputSchema of a tool is no JSON: {cause}");
     Error::new(ErrorKind::Configuration, message)
 }
@@ -105,7 +105,9 @@ impl Tree for PyTree<'_> {
     }
 
     fn to_json(&self) -> Result<Value, Error> {
-        convert::to_json(&self.0).map_err(unwritable)?.to_value()
+        convert::to_json(&self.0)
+            .map_err(|cause| unwritable(&cause))?
+            .to_value()
     }
 
     fn of_json(&self, value: Value) -> Result<Self, Error> {

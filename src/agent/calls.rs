@@ -135,6 +135,7 @@ impl Round<'_> {
             Err(why) => return Ok(self.over(call, None, failed(&why), started).await),
         };
         call.server.clone_from(&offered.tool.server);
+        call.name.clone_from(&offered.tool.name);
         let usable = |text: &str| match arguments(text) {
             Ok(text) => offered.check(text).map(|()| text.to_owned()),
             Err(why) => Err(format!(

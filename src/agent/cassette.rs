@@ -489,6 +489,7 @@ impl TapedTools {
                 Ok(Tool {
                     name: tool["tool"]["name"].as_str().unwrap_or_default().to_owned(),
                     server: tool["server"].as_str().map(str::to_owned),
+                    own_name: tool["own_name"].as_str().map(str::to_owned),
                     described: RawJson::from_serialize(&tool["tool"])?,
                 })
             });
@@ -497,7 +498,11 @@ impl TapedTools {
         let (version, tools) = self.tools.tools().await?;
         let mut list = Vec::with_capacity(tools.len());
         for tool in tools.iter() {
-            list.push(json!({"server": tool.server, "tool": tool.described.to_value()?}));
+            list.push(json!({
+                "server": tool.server,
+                "own_name": tool.own_name,
+                "tool": tool.described.to_value()?,
+            }));
         }
         let list = Value::Array(list);
         // It is asked for in every round, and seldom another one.

@@ -198,6 +198,14 @@ impl Offer {
         if let Some((_, what)) = self.built_in.iter().find(|(known, _)| known == name) {
             return Ok(Owner::BuiltIn(*what));
         }
+        // Models leave prefixes out: a name that one server alone has is clear all the same.
+        let mut own = self
+            .tools
+            .iter()
+            .filter(|offered| offered.tool.own_name.as_deref() == Some(name));
+        if let (Some(only), None) = (own.next(), own.next()) {
+            return Ok(Owner::Server(only));
+        }
         let known = self.places.keys().chain(&self.functions);
         Err(match nearest(name, known.map(String::as_str)) {
             Some(near) => format!("There is no tool {name:?}. Did you mean {near:?}?"),

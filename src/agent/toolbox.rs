@@ -21,6 +21,8 @@ pub struct Tool {
     pub name: String,
     /// Whose it is, if that has a name.
     pub server: Option<String>,
+    /// What it is called there, if that is known.
+    pub own_name: Option<String>,
     /// The tool as its server describes it (MCP, `Tool`), under that name.
     pub described: RawJson,
 }
@@ -129,8 +131,10 @@ impl GroupTools {
         let mut tools = Vec::with_capacity(list.len());
         for described in list {
             let named: Named = serde_json::from_str(described.get()).map_err(unreadable)?;
+            let owner = merged.owner_of(&named.name);
             tools.push(Tool {
-                server: merged.server_of(&named.name).map(str::to_owned),
+                server: owner.map(|owner| owner.server.to_owned()),
+                own_name: owner.map(|owner| owner.tool.to_owned()),
                 name: named.name,
                 described: RawJson::trusted(described.get().to_owned()),
             });

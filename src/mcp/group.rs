@@ -14,6 +14,7 @@ use crate::json::RawJson;
 use crate::mcp::config::ServerConfig;
 use crate::mcp::connect::Opening;
 use crate::mcp::lasting::{Jitter, Reach};
+use crate::tools::names::Owned;
 use crate::tools::{Separator, ToolNames};
 use listing::Listing;
 
@@ -380,9 +381,9 @@ impl Group {
 }
 
 impl Merged {
-    /// Whose the tool of a name is.
-    pub fn server_of<'a>(&'a self, name: &'a str) -> Option<&'a str> {
-        self.names.find(name).ok().map(|owned| owned.server)
+    /// Whose the tool of a name is, and what it is called there.
+    pub fn owner_of<'a>(&'a self, name: &'a str) -> Option<Owned<'a>> {
+        self.names.find(name).ok()
     }
 
     fn is_of(&self, members: &[Arc<Member>], lists: &[Option<Arc<Listing>>]) -> bool {

@@ -96,6 +96,7 @@ impl Toolbox for Tools {
         let tool = |name: &str| Tool {
             name: format!("echo-{name}"),
             server: Some("echo".to_owned()),
+            own_name: Some(name.to_owned()),
             described: RawJson::trusted(
                 json!({
                     "name": format!("echo-{name}"),
@@ -245,7 +246,8 @@ async fn what_goes_wrong_with_a_call_is_told_to_the_model() {
             call("c", "echo-say", r#"{"text": 5}"#),
             call("d", "echo-break", r#"{"text": "x"}"#),
             json!({"id": "e", "type": "custom", "custom": {"name": "x", "input": ""}}),
-            call("f", "echo-say", r#"{"text": "fine"}"#),
+            // Its own name, which no other server has.
+            call("f", "say", r#"{"text": "fine"}"#),
         ]),
         says("done"),
     ]);

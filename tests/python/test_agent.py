@@ -26,8 +26,8 @@ def servers(**more: Any) -> dict[str, Any]:
     return {"mcpServers": {"t": {"command": sys.executable, "args": ["-I", str(SERVER)], **more}}}
 
 
-def call(call_id: str, name: str, **arguments: Any) -> dict[str, Any]:
-    function = {"name": name, "arguments": json.dumps(arguments)}
+def call(call_id: str, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    function = {"name": tool, "arguments": json.dumps(arguments)}
     return {"id": call_id, "type": "function", "function": function}
 
 
@@ -257,6 +257,63 @@ async def test_a_call_that_hangs_is_given_up_and_told(tmp_path):
         "a": 'Error: The tool "t-hang" did not answer within 0.5 s.',
         "b": "2",
     }
+
+
+async def test_a_large_catalogue_is_searched_and_every_call_is_checked():
+    asked = [call("a", "search_tools", query="add numbers"), call("b", "search_tools", query="zzz")]
+    made = [
+        call("c", "call_tool", name="t-add", arguments={"a": 1, "b": 2}),
+        call("d", "call_tool", name="t-add", arguments={"a": "one", "b": 2}),
+        call("e", "call_tool", name="call_tool", arguments={}),
+        call("f", "call_tool", name="t-nothing", arguments={}),
+    ]
+    replies = [says(calls=asked), says(calls=made), says("done")]
+    seen = []
+
+    def approve(tool_call: agent.ToolCall) -> bool:
+        seen.append((tool_call.id, tool_call.name, tool_call.server))
+        return True
+
+    with serve(*map(reply, replies)) as endpoint:
+        result = await run(endpoint, search=True, approve=approve)
+    first, second, third = (request.body for request in endpoint.requests)
+    assert [tool["function"]["name"] for tool in first["tools"]] == ["search_tools", "call_tool"]
+    found = json.loads(told(second)["a"])
+    assert found[0]["name"] == "t-add"
+    assert found[0]["parameters"]["required"] == ["a", "b"]
+    assert told(second)["b"].startswith("No tool fits")
+    answers = told(third)
+    assert answers["c"] == "3"
+    assert "do not fit its schema" in answers["d"]
+    assert "and no other" in answers["e"]
+    assert "There is no tool" in answers["f"]
+    assert seen == [("c", "t-add", "t")]
+    assert [done.name for done in result.calls][2] == "t-add"
+
+
+async def test_tools_are_found_by_words():
+    async with Client(servers()) as client:
+        found = await client.search_tools("add numbers", limit=1)
+        assert [tool.name for tool in found] == ["t-add"]
+        assert await client.search_tools("zzz") == []
+
+
+async def test_a_long_result_comes_in_parts():
+    replies = [
+        says(calls=[call("a", "t-fail", why="word " * 2000)]),
+        says(calls=[call("b", "read_more", id="rest1"), call("c", "read_more", id="rest9")]),
+        says("done"),
+    ]
+    with serve(*map(reply, replies)) as endpoint:
+        result = await run(endpoint, max_result_tokens=200)
+    second, third = (told(request.body) for request in endpoint.requests[1:])
+    assert len(second["a"]) < 2000
+    assert 'call read_more with {"id": "rest1"}' in second["a"]
+    assert "word word" in third["b"]
+    assert "rest2" in third["b"]
+    assert "nothing to read" in third["c"]
+    # The caller has all of it.
+    assert len(result.calls[0].result.content[0].text) > 10_000
 
 
 @pytest.mark.parametrize(

@@ -131,10 +131,11 @@ def test_the_example_of_the_page_with_the_openai_sdk_runs() -> None:
     assert "The tool says: 8" in printed.split("FINAL RESPONSE: ")[1]
 
 
-def test_the_notebook_runs_in_a_real_kernel() -> None:
+def outputs_of(name: str) -> list[dict[str, str]]:
+    """Run a notebook in a real kernel; what its cells showed, by media type, in their order."""
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
-    notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)
     variables = {name: os.environ.pop(name) for name in tuple(os.environ) if "OPENAI" in name}
     try:
         client = nbclient.NotebookClient(
@@ -143,15 +144,28 @@ def test_the_notebook_runs_in_a_real_kernel() -> None:
         client.execute()
     finally:
         os.environ.update(variables)
-    outputs = [
-        output.get("text") or output.get("data", {}).get("text/plain", "")
+    return [
+        output.get("data", {"text/plain": output.get("text", "")})
         for cell in notebook.cells
         if cell.cell_type == "code"
         for output in cell.outputs
     ]
+
+
+def test_the_notebook_runs_in_a_real_kernel() -> None:
+    outputs = [output.get("text/plain", "") for output in outputs_of("quickstart.ipynb")]
     assert any("STAND-IN" in text for text in outputs)
     assert any("CallToolResult(" in text for text in outputs)
     assert any("The tool says:" in text for text in outputs)
+
+
+def test_the_notebook_of_the_loop_shows_calls_while_they_run() -> None:
+    outputs = outputs_of("agent.ipynb")
+    (shown,) = [output["text/markdown"] for output in outputs if "text/markdown" in output]
+    assert '`time-get_current_time({"timezone": "Europe/Paris"})`' in shown
+    assert "✅" in shown
+    assert "The tool says:" in shown
+    assert "time-get_current_time" in outputs[-1]["text/plain"]
 
 
 def test_the_loop_in_one_call() -> None:

@@ -145,6 +145,7 @@ impl CallersTools {
                     tools.push(Tool {
                         name,
                         server: None,
+                        own_name: None,
                         described: RawJson::trusted(described.get().to_owned()),
                     });
                 }

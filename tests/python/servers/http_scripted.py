@@ -129,8 +129,6 @@ class Server:
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        # What was accepted just now is known once nothing more is.
-        self.threads[0].join(PATIENCE)
         for connection in tuple(self.open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

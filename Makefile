@@ -41,7 +41,7 @@ gateway: .venv-gateway/.ready ## start a gateway that needs no key and no intern
 	PATH="$(CURDIR)/.venv-gateway/bin:$$PATH" cargo run --quiet --locked --profile $(GATEWAY_PROFILE) --no-default-features \
 		--bin toolbridge -- serve --config examples/gateway/config.yaml $(GATEWAY_ARGS)
 
-reference: ## write the references anew: CONFIGURATION.md, PROVIDERS.md and TOOLS.md
+reference: ## write the references anew: CONFIGURATION.md, PROVIDERS.md, TOOLS.md and the tables of README.md
 	cargo run --quiet --locked --no-default-features --bin toolbridge -- check --reference > $(CARGO_TARGET_DIR)/reference.md
 	(sed '/^<!-- generated/q' CONFIGURATION.md; echo; cat $(CARGO_TARGET_DIR)/reference.md) > $(CARGO_TARGET_DIR)/CONFIGURATION.md
 	mv $(CARGO_TARGET_DIR)/CONFIGURATION.md CONFIGURATION.md
@@ -50,6 +50,7 @@ reference: ## write the references anew: CONFIGURATION.md, PROVIDERS.md and TOOL
 	mv $(CARGO_TARGET_DIR)/PROVIDERS.md PROVIDERS.md
 	$(PYTHON) scripts/tool_results.py
 	UPDATE_GOLDEN=1 cargo test --quiet --locked --no-default-features --test it the_table_of_features_is_the_one_of_these_cases
+	$(PYTHON) scripts/readme_tables.py
 
 test: test-rust test-python test-official ## all tests, Rust and Python
 

@@ -18,6 +18,8 @@ from rows import (
 
 # Below it a fraction is worth showing.
 MANY_KILOBYTES = 10
+# How many of a unit a sample of one is; of memory, samples are kilobytes already.
+SCALES = {"ns": 1e9, "us": 1e6, "ms": 1e3, "kB": 1.0}
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
     if OURS not in medians:
         return []
     if row.limit is not None:
-        return limit_lines(row.title, samples, row.limit, 1, row.unit)
+        return limit_lines(row.title, samples, row.limit, SCALES[row.unit], row.unit)
     ours = shown(medians[OURS], row.unit, row.operations)
     if len(medians) == 1:
         return [Line(row.title, "", ours, "", ratio=None, target=None, reached=None)]
@@ -75,8 +77,8 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
     for name, theirs in medians.items():
         if name == OURS:
             continue
-        # Memory may not have grown at all.
-        ratio = theirs / max(medians[OURS], 1e-9)
+        # Memory may not have grown at all, or been given back.
+        ratio = theirs / medians[OURS] if medians[OURS] > 0 else None
         target = row.targets.get(name)
         lines.append(
             Line(
@@ -86,7 +88,7 @@ def row_lines(row: Row, samples: dict[str, list[float]]) -> list[Line]:
                 theirs=shown(theirs, row.unit, row.operations),
                 ratio=ratio,
                 target=target,
-                reached=None if target is None else ratio >= target,
+                reached=None if target is None else ratio is None or ratio >= target,
             )
         )
     return lines
@@ -148,7 +150,7 @@ def limit_lines(
     if OURS not in medians:
         return []
     # What was measured may be nothing at all.
-    floor = max(medians[OURS], 1e-9)
+    floor = medians[OURS] if medians[OURS] > 0 else None
     ours = f"{medians[OURS] * scale:.1f} {unit}"
     others = [
         Line(
@@ -156,7 +158,7 @@ def limit_lines(
             against=name,
             ours=ours,
             theirs=f"{theirs * scale:.1f} {unit}",
-            ratio=theirs / floor,
+            ratio=theirs / floor if floor else None,
             target=None,
             reached=None,
         )
@@ -169,7 +171,7 @@ def limit_lines(
             against=f"limit {limit * scale:g} {unit}",
             ours=ours,
             theirs="",
-            ratio=limit / floor,
+            ratio=limit / floor if floor else None,
             target=1.0,
             reached=medians[OURS] <= limit,
         ),

@@ -26,8 +26,8 @@ class Row:
     Attributes:
         key: What contenders call it.
         title: What the table calls it.
-        unit: How a median is shown: `ns`, `us`, `ms`, `per second`, or `kB` of samples that are
-            kilobytes and no seconds.
+        unit: How a median is shown: `ns`, `us`, `ms`, `per second` (not with a limit), or `kB` of
+            samples that are kilobytes and no seconds.
         count: What one order asks for.
         quick: The same with `--quick`.
         targets: How many times as fast as each contender toolbridge has to be.
@@ -79,6 +79,22 @@ CONVERSIONS = {
     "answer": "converting an answer with tool calls",
     "event": "converting an event of a stream",
 }
+# Who gets tools in words of its own.
+LOWERED = {
+    "openai": "OpenAI",
+    "openai_strict": "OpenAI, strict",
+    "openai_responses": "OpenAI Responses",
+    "anthropic": "Anthropic",
+    "gemini": "Gemini",
+    "bedrock": "Bedrock",
+    "bedrock_nova": "Bedrock, Nova",
+    "cohere": "Cohere",
+    "ollama": "Ollama",
+    "mistral": "Mistral",
+}
+CATALOGUE = 10_000
+# What a search in it may take.
+SEARCH_SECONDS = 1e-3
 
 
 def completions(provider: str, peers: tuple[str, ...]) -> Group:
@@ -352,6 +368,63 @@ GROUPS = (
             OURS: ("toolbridge", "tools.py", "toolbridge", "toolbridge.mcp", "{stdio}"),
             "litellm + mcp 1.x": ("litellm-mcp", "tools.py", "litellm", "mcp", "{stdio}"),
         },
+    ),
+    Group(
+        rows=tuple(
+            Row(
+                key=f"lower_{target}",
+                title=f"1,000 tools in the words of {name}",
+                unit="ms",
+                count=10,
+                quick=3,
+            )
+            for target, name in LOWERED.items()
+        ),
+        contenders={
+            OURS: ("lower_tools",),
+            "litellm": ("litellm", "lowering.py"),
+        },
+    ),
+    Group(
+        rows=(
+            Row(
+                key="loop",
+                title="tool loop, 10 rounds of 8 calls at once",
+                unit="ms",
+                count=10,
+                quick=3,
+            ),
+        ),
+        contenders={
+            OURS: ("toolbridge", "tool_loop.py", "toolbridge", "{stdio}", "{url}"),
+            "litellm + mcp 1.x": ("litellm-mcp", "tool_loop.py", "litellm", "{stdio}", "{url}"),
+        },
+    ),
+    Group(
+        rows=(
+            Row(
+                key="search_index",
+                title=f"search over {CATALOGUE:,} tools",
+                unit="us",
+                count=200,
+                quick=40,
+                limit=SEARCH_SECONDS,
+            ),
+        ),
+        contenders={OURS: ("search_tools",)},
+    ),
+    Group(
+        rows=(
+            Row(
+                key="search_client",
+                title=f"`client.search_tools` over {CATALOGUE:,} tools of a server",
+                unit="us",
+                count=200,
+                quick=40,
+                limit=SEARCH_SECONDS,
+            ),
+        ),
+        contenders={OURS: ("toolbridge", "catalogue_search.py", "{stdio}")},
     ),
 )
 

@@ -4,7 +4,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`model`] | who is asked: a provider, or what else answers like one |
+//! | [`model`] | who is asked: a provider, or what else answers like one; what is put around it |
 //! | [`toolbox`] | whose tools are called: a group of MCP servers, or what else has tools |
 //! | [`offer`] | which tools a model is told of, and what it may send to them |
 //! | [`conversation`] | the messages, and the body of the next request |
@@ -36,9 +36,9 @@ mod turn;
 
 pub use approval::{Approver, Decision};
 pub use cassette::Cassette;
-pub use conversation::{Conversation, elements};
+pub use conversation::{Conversation, Head, elements};
 pub use event::{Event, Listener};
-pub use model::{Model, Provider, Reply};
+pub use model::{Model, Origin, Provider, Reply};
 pub use offer::Choice;
 pub use outcome::{Call, Done, Outcome, Stop};
 pub use run::{Run, Search, Settings};

@@ -88,6 +88,15 @@ pub enum Loss {
     Broken,
     /// It arrived, and nothing came for as long as the transport waits.
     Silent,
+    /// It arrived and was refused: the peer no longer knows the session.
+    Forgotten,
+}
+
+impl Loss {
+    /// Whether the request was surely not carried out.
+    pub fn leaves_nothing_done(self) -> bool {
+        matches!(self, Self::Unsent | Self::Forgotten)
+    }
 }
 
 /// What is known about the place where it went wrong. All of it is safe to show: no keys, and URLs
@@ -122,13 +131,25 @@ pub struct ErrorContext {
     pub loss: Option<Loss>,
     /// How often the request was repeated before this error was given.
     pub retries: u32,
+    /// The models that were asked, of which none answered; the last one failed with this error.
+    pub tried: Option<Arc<Tried>>,
+}
+
+/// Models that were asked one after another.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// Those before the last one, with what they failed with.
+    pub before: Vec<(String, Error)>,
+    /// The last one.
+    pub last: String,
 }
 
 /// The error of every fallible function of the crate.
+#[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     context: Box<ErrorContext>,
 }
 
@@ -152,7 +173,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -175,25 +196,6 @@ impl Error {
     pub fn map_message(mut self, change: impl FnOnce(&str) -> String) -> Self {
         self.message = change(&self.message);
         self
-    }
-
-    /// The error that several callers get: an error of its own with the same sentences.
-    #[must_use]
-    pub fn shared(of: &Arc<Self>) -> Self {
-        let error = Self::new(of.kind, of.message.clone()).with_context((*of.context).clone());
-        match of.causes() {
-            causes if causes.is_empty() => error,
-            mut causes => {
-                causes.reverse();
-                let chained = causes.into_iter().fold(None, |cause, sentence| {
-                    Some(Box::new(SharedCause { sentence, cause }))
-                });
-                Self {
-                    source: chained.map(|cause| cause as Box<_>),
-                    ..error
-                }
-            }
-        }
     }
 
     /// What went wrong.
@@ -223,26 +225,6 @@ impl Error {
             next = cause.source();
         }
         causes
-    }
-}
-
-/// A cause of an error that several callers get.
-#[derive(Debug)]
-struct SharedCause {
-    sentence: String,
-    cause: Option<Box<Self>>,
-}
-
-impl fmt::Display for SharedCause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.sentence)
-    }
-}
-
-impl std::error::Error for SharedCause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let cause = self.cause.as_deref()?;
-        Some(cause)
     }
 }
 

@@ -8,7 +8,7 @@
 //! | [`document`] | a configuration file as a tree whose values know their lines | `error` |
 //! | [`json`] | JSON text that is passed on as it came | `error` |
 //! | [`schema`] | JSON Schema: values checked against it, schemas in the words of providers; pure | `json`, `error` |
-//! | [`tools`] | MCP tool <-> provider tool, tool calls and results, names of many servers' tools, search; pure | `schema`, `json`, `error` |
+//! | [`tools`] | MCP tool <-> provider tool, tool calls and results, names of many servers' tools, search, completions for servers; pure | `schema`, `json`, `error` |
 //! | [`mcp`] | sessions, transports, authorization, connections that last, groups of servers | `document`, `tools`, `json`, `error` |
 //! | [`llm`] | the completion call: providers, streams, retries | `tools`, `schema`, `json`, `error` |
 //! | [`agent`] | the tool loop: a model, the tools that it calls, until it is done | `mcp`, `llm` and what is below them |

@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
 use toolbridge::cli;
+
+// A library leaves this to its process: in Python the interpreter's stays.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let install = |log: cli::Log| {

@@ -13,8 +13,10 @@ mod error;
 mod gateway;
 mod group;
 mod log;
+mod models;
 mod results;
 mod router;
+mod sampling;
 mod session;
 mod subscription;
 mod tools;
@@ -59,6 +61,7 @@ fn native_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
     group::register(module)?;
     results::register(module)?;
     router::register(module)?;
+    sampling::register(module)?;
     session::register(module)?;
     subscription::register(module)?;
     tools::register(module)?;

@@ -1,5 +1,6 @@
 //! MCP tools as the tools of providers, the tool calls of models as calls over MCP, and the results of
-//! tools as models read them. Pure: no I/O, and no provider is named outside of this module's formats.
+//! tools as models read them; completions that a server asks for. Pure: no I/O, and no provider is named
+//! outside of this module's formats.
 //!
 //! The transforms are written once, over [`Tree`]: JSON values of Rust and the dicts of Python are
 //! both trees, so neither has to become the other first. Uses `schema` and `error`.
@@ -9,6 +10,7 @@ mod call;
 mod definition;
 pub mod names;
 pub mod result;
+pub mod sampling;
 pub mod search;
 mod tree;
 

@@ -6,19 +6,22 @@
 //! JSON text to JSON text; one answer with tool calls likewise; one event of a stream, the mean of all
 //! events of one. `benches/peers/conversions.py` asks litellm for the same.
 
-use std::error::Error;
+#[path = "../servers/event_frame.rs"]
+mod event_frame;
+mod measure;
+
 use std::hint::black_box;
-use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use toolbridge::llm::conversion::{Conversion, Notes};
 use toolbridge::llm::framing::Framer;
 use toolbridge::llm::types::chat::ChatRequest;
 use toolbridge::llm::wire::Wire;
+
+use measure::Failure;
 
 /// What one sample repeats, so that the clock is not what it shows.
 const REPEATED: u32 = 200;
@@ -53,14 +56,6 @@ const PROTOCOLS: &[(&str, Wire, &str, &str, &str)] = &[
     ("responses", Wire::Responses, "gpt-4o", "responses", "sse"),
 ];
 
-type Failure = Box<dyn Error + Send + Sync>;
-
-#[derive(Deserialize)]
-struct Order {
-    row: String,
-    count: usize,
-}
-
 /// One protocol with what is converted.
 struct Work {
     conversion: &'static dyn Conversion,
@@ -74,22 +69,11 @@ struct Work {
 }
 
 fn main() -> Result<(), Failure> {
-    let mut output = std::io::stdout();
-    writeln!(output, "{{}}")?;
-    for line in std::io::stdin().lock().lines() {
-        let order: Order = serde_json::from_str(&line?)?;
-        let (kind, protocol) = order
-            .row
-            .split_once('_')
-            .ok_or("a row without a protocol")?;
+    measure::serve(|row, count| {
+        let (kind, protocol) = row.split_once('_').ok_or("a row without a protocol")?;
         let work = Work::of(protocol)?;
-        let mut samples = Vec::with_capacity(order.count);
-        for _ in 0..order.count {
-            samples.push(work.sample(kind)?.as_secs_f64());
-        }
-        writeln!(output, "{}", serde_json::to_string(&samples)?)?;
-    }
-    Ok(())
+        (0..count).map(|_| work.sample(kind)).collect()
+    })
 }
 
 impl Work {
@@ -113,7 +97,7 @@ impl Work {
             },
             request: request.to_string().into(),
             answer: read(format!("answers/{fixtures}.tools.json"))?,
-            stream: read(format!("answers/{fixtures}.tools.{ending}"))?,
+            stream: stream_of(*wire, read(format!("answers/{fixtures}.tools.{ending}"))?)?,
             events: 0,
         };
         work.events = work.stream()?;
@@ -180,4 +164,18 @@ impl Work {
         black_box(chunks);
         Ok(count)
     }
+}
+
+/// A stream as its endpoint sends it; that of AWS is framed, and a line of its fixture is an event.
+fn stream_of(wire: Wire, fixture: Bytes) -> Result<Bytes, Failure> {
+    if wire != Wire::Converse {
+        return Ok(fixture);
+    }
+    let mut stream = Vec::new();
+    for line in serde_json::Deserializer::from_slice(&fixture).into_iter::<Map<String, Value>>() {
+        for (name, payload) in line? {
+            stream.extend_from_slice(&event_frame::frame(&name, &payload)?);
+        }
+    }
+    Ok(stream.into())
 }

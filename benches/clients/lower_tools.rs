@@ -1,40 +1,36 @@
-//! A thousand tools in the words of each target: `cargo run --profile profiling --no-default-features
-//! --example lower_tools`. The tools are those that `tests/fixtures/schema/servers` has recorded, again and
-//! again. Prints milliseconds for each target: the fastest of several rounds.
+//! A thousand tools in the words of each target: no socket, no Python.
+//!
+//! Speaks the line protocol of `benches/peers/measure.py`. A row is `lower_` with the name of a target. The
+//! tools are those that `tests/fixtures/schema/servers` has recorded, again and again;
+//! `benches/peers/lowering.py` asks litellm for the same.
 
-#![expect(clippy::print_stdout, reason = "what it measures is its output")]
+mod measure;
+mod recorded;
 
-use std::error::Error;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::hint::black_box;
+use std::time::Instant;
 
 use serde_json::Value;
 use toolbridge::schema::{Target, lower};
 
-const TOOLS: usize = 1_000;
-const ROUNDS: usize = 10;
+use measure::Failure;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schema/servers");
-    let mut schemas = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let tools: Vec<Value> = serde_json::from_slice(&std::fs::read(entry?.path())?)?;
-        schemas.extend(tools.into_iter().map(|mut tool| tool["inputSchema"].take()));
-    }
-    for target in Target::ALL {
-        let mut fastest = Duration::MAX;
-        for _ in 0..ROUNDS {
-            let begun = Instant::now();
+const TOOLS: usize = 1_000;
+
+fn main() -> Result<(), Failure> {
+    let tools = recorded::tools()?.into_iter();
+    let schemas: Vec<Value> = tools.map(|mut tool| tool["inputSchema"].take()).collect();
+    measure::serve(|row, count| {
+        let name = row.strip_prefix("lower_").unwrap_or_default();
+        let target = Target::from_name(name).ok_or("a row without a target")?;
+        let mut samples = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
             for schema in schemas.iter().cycle().take(TOOLS) {
-                std::hint::black_box(lower(schema, target));
+                black_box(lower(schema, target));
             }
-            fastest = fastest.min(begun.elapsed());
+            samples.push(start.elapsed());
         }
-        println!(
-            "{:<18} {:>8.2} ms",
-            target.name(),
-            fastest.as_secs_f64() * 1e3
-        );
-    }
-    Ok(())
+        Ok(samples)
+    })
 }

@@ -4,10 +4,10 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use aws_smithy_eventstream::frame::write_message_to;
-use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use axum::body::Bytes;
 use serde_json::{Value, json};
+
+use crate::event_frame::frame;
 
 const SENTENCE: &str = "The capital of France is Paris, on the river Seine.";
 
@@ -167,19 +167,6 @@ pub(crate) fn bedrock(chunks: usize) -> Result<Answers, Box<dyn Error>> {
         events: events.into(),
         framing: "application/vnd.amazon.eventstream",
     })
-}
-
-fn frame(name: &'static str, payload: &Value) -> Result<Bytes, Box<dyn Error>> {
-    let header = |name: &'static str, value: &'static str| {
-        Header::new(name, HeaderValue::String(value.into()))
-    };
-    let message = Message::new(payload.to_string())
-        .add_header(header(":event-type", name))
-        .add_header(header(":content-type", "application/json"))
-        .add_header(header(":message-type", "event"));
-    let mut bytes = Vec::new();
-    write_message_to(&message, &mut bytes)?;
-    Ok(bytes.into())
 }
 
 /// The text of a stream, but for a chunk at its begin and one at its end.

@@ -2,10 +2,13 @@
 //! completions, Anthropic's messages and Bedrock's Converse.
 //!
 //! Each answers with one fixed answer, or with `--chunks N` pieces of one when a stream is asked
-//! for. Below `/held` all of them wait before they answer, so that calls pile up in the client. The
-//! first line on stdout is the address; it ends with its stdin.
+//! for. Below `/held` all of them wait before they answer, so that calls pile up in the client; below
+//! `/rounds` is a model that calls tools. The first line on stdout is the address; it ends with its
+//! stdin.
 
+mod event_frame;
 mod model_answers;
+mod model_rounds;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -53,7 +56,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .merge(converse(bedrock(chunks)?));
     let app = models
         .clone()
-        .nest("/held", models.layer(middleware::from_fn(hold)));
+        .nest("/held", models.layer(middleware::from_fn(hold)))
+        .route("/rounds/v1/chat/completions", post(model_rounds::answer));
     let listener = listener.tap_io(|connection| {
         // Without it the kernel holds small answers back for up to 40 ms.
         if let Err(error) = connection.set_nodelay(true) {

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from toolbridge.main import completion as completion
     from toolbridge.main import stream_chunk_builder as stream_chunk_builder
     from toolbridge.router import Router as Router
+    from toolbridge.sampling import SamplingModel as SamplingModel
 
 # What a completion call takes where it does not say so itself, and who is told of calls; the names
 # are LiteLLM's, and users assign to them: ``toolbridge.drop_params = True``.
@@ -133,6 +134,7 @@ _CLASSES = {
     "Gateway": "gateway",
     "LiteLLM": "completions",
     "Router": "router",
+    "SamplingModel": "sampling",
     "Timeouts": "_completion.timeouts",
     "cassette": "_cassette",
 }
@@ -182,6 +184,7 @@ __all__ = [
     "RateLimitError",
     "RoundLimitError",
     "Router",
+    "SamplingModel",
     "ServiceUnavailableError",
     "Timeout",
     "Timeouts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolbridge._cassette import current
+from toolbridge._completion.models import Plan
 from toolbridge._completion.parameters import prepare
 from toolbridge._toolbridge import start_run
 from toolbridge.agent import Left, Run
@@ -14,22 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from toolbridge._completion.models import Models
+    from toolbridge._completion.observe import Watcher
+    from toolbridge._completion.parameters import Request
     from toolbridge._toolbridge import AgentRun, Group, Verdict
     from toolbridge.agent import Event, RunResult, _Approve
 
-__all__ = ["Given", "begin"]
+__all__ = ["Given", "begin", "watcher"]
 
-# What a run does by itself, or cannot do.
-_NOT_OF_A_RUN = {
-    "fallbacks": "ask another model by another run",
-    "context_window_fallback_dict": "ask another model by another run",
-    "mock_response": "record a run with toolbridge.cassette, and replay it",
-    "mock_tool_calls": "record a run with toolbridge.cassette, and replay it",
-    "mock_timeout": "record a run with toolbridge.cassette, and replay it",
-    "enable_json_schema_validation": "check the text of the result",
-    "functions": "give them in tools",
-    "function_call": "give tool_choice",
-}
+# OpenAI's deprecated names. A call that a model makes by them has no id, so no result goes back to it.
+_WITHOUT_RESULTS = {"functions": "give them in tools", "function_call": "give tool_choice"}
 
 
 def begin(
@@ -52,9 +47,12 @@ def begin(
         ConfigurationError: An argument has a value that cannot be used.
         TypeError: An argument has a type that it does not take.
     """
-    for name, instead in _NOT_OF_A_RUN.items():
+    for name, instead in _WITHOUT_RESULTS.items():
         if parameters.get(name) is not None:
-            message = f"a run takes no {name}; {instead}"
+            message = (
+                f"a run takes no {name}: the calls that a model makes by it have no id that a result "
+                f"could be given to; {instead}"
+            )
             raise ConfigurationError(message)
     for name, callback in (("approve", approve), ("on_event", on_event)):
         if callback is not None and not callable(callback):
@@ -77,9 +75,7 @@ def begin(
         message = "decisions are about the calls of another run; give its result as resume"
         raise ConfigurationError(message)
     request = prepare({"model": model, "messages": messages, "kwargs": parameters})
-    body = request.body
-    asked = body.pop("messages")
-    body.pop("stream", None)
+    plan = Plan(model, request)
     choice = _choice(tools)
     tape = current()
 
@@ -87,14 +83,13 @@ def begin(
         streams = listens if stream is None else stream
         given = Given(
             group,
-            model,
-            dict(body),
-            request.options,
-            asked,
+            plan.models(streams=streams),
+            request.body["messages"],
             {**_said(settings), "streams": streams},
             choice,
             ask,
             None if left is None else (left.calls, left.decisions, left.rounds, left.usage),
+            watcher(model, request, is_async=True),
         )
         given.cassette = tape
         return start_run(given, listens)
@@ -102,43 +97,49 @@ def begin(
     return Run(start, approve, on_event)
 
 
+def watcher(model: str, request: Request, *, is_async: bool) -> Watcher | None:
+    """Who is told of the calls of the model; None where nobody wants to know."""
+    if not request.is_watched:
+        return None
+    from toolbridge._completion.observe import Watcher
+
+    return Watcher(model, request, is_async=is_async)
+
+
 class Given:
     """What a run is made of, as the engine reads it."""
 
     __slots__ = (
         "approve",
-        "body",
         "cassette",
         "choice",
         "group",
         "left",
         "messages",
-        "model",
-        "options",
+        "models",
         "settings",
+        "watch",
     )
 
     def __init__(
         self,
         group: Group,
-        model: str,
-        body: dict[str, Any],
-        options: dict[str, Any],
+        models: Models,
         messages: Sequence[Any],
         settings: dict[str, Any],
         choice: tuple[list[str] | None, list[Any]],
         approve: Callable[[dict[str, Any], Verdict], object] | None,
         left: tuple[Any, ...] | None = None,
+        watch: Watcher | None = None,
     ) -> None:
         self.group = group
-        self.model = model
-        self.body = body
-        self.options = options
+        self.models = models
         self.messages = messages
         self.settings = settings
         self.choice = choice
         self.approve = approve
         self.left = left
+        self.watch = watch
         self.cassette = current()
 
 

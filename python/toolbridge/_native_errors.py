@@ -7,9 +7,10 @@ from toolbridge._error_response import ErrorResponse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-__all__ = ["from_native"]
+__all__ = ["from_native", "tell_tried"]
 
 
 def _decoded(body: str) -> Any:
@@ -65,3 +66,15 @@ def from_native(
         above.__cause__ = cause
         above = cause
     return error
+
+
+def tell_tried(error: BaseException, tried: Sequence[tuple[str, BaseException]]) -> None:
+    """Says on the last error what was tried, and puts the first one at the end of its causes."""
+    for name, failure in tried:
+        error.add_note(f"tried {name}: {type(failure).__name__}: {failure}")
+    first = tried[0][1]
+    last: BaseException = error
+    while last.__cause__ is not None and last.__cause__ is not first:
+        last = last.__cause__
+    if last is not first:
+        last.__cause__ = first

@@ -332,13 +332,14 @@ class Run:
         if self._result is None:
             native = self._started(listens=False)
             try:
-                data, error = await native.outcome()
+                data, error, facts = await native.outcome()
             except BaseException:
                 self.close()
                 raise
             self._result = RunResult._wrap(data)
-            failure = None if self._asker is None else self._asker.failure
-            self._error = failure or error
+            if facts is not None and self._result.response is not None:
+                self._result.response._hidden_params = facts
+            self._error = error
             if data["stop"] == "round_limit":
                 self._error = RoundLimitError.of(self._result)
         if self._error is not None:
@@ -375,14 +376,12 @@ class Run:
 class Asker:
     """Asks a callback of the user's about calls, for the engine."""
 
-    __slots__ = ("_approve", "_tasks", "failure")
+    __slots__ = ("_approve", "_tasks")
 
     def __init__(self, approve: _Approve) -> None:
         """Of the callback, a function or a coroutine function."""
         self._approve = approve
         self._tasks: set[Any] = set()
-        # What the callback raised; it ends the run.
-        self.failure: BaseException | None = None
 
     def ask(self, call: dict[str, Any], verdict: _toolbridge.Verdict) -> None:
         """Ask about a call, in a task: the callback may be a coroutine function."""
@@ -399,8 +398,7 @@ class Asker:
                 decision = await decision
             verdict.give(*read_decision(decision))
         except BaseException as failure:
-            self.failure = failure
-            verdict.fail()
+            verdict.fail(failure)
             if not isinstance(failure, Exception):
                 raise
 

@@ -188,13 +188,13 @@ class Client:
         read_timeout_seconds: How long each request waits for its answer, a reconnection included, in
             seconds or as a ``timedelta``. Default: what the configuration says, or without limit.
         sampling_callback: ``(context, params) -> CreateMessageResult``; plain or ``async``.
-            ``context.session`` is the `Server` that asks.
+            ``context.session`` is the `Server` that asks. `toolbridge.SamplingModel` asks a model.
         elicitation_callback: ``(context, params) -> ElicitResult``.
         list_roots_callback: ``(context) -> ListRootsResult``.
         logging_callback: ``(params)``, called with each log line of a server, in wire order.
         message_handler: ``(message)``, called with each notification.
         client_info: The name and version that servers are told. Default: this package's.
-        sampling_capabilities: What the sampling callback can do. Default: nothing particular.
+        sampling_capabilities: What the sampling callback can do. Default: what it says, or nothing.
         on_change: ``(server, what)``, plain or ``async``, called when something became different at a
             server: ``"status"``, ``"tools"``, ``"prompts"`` or ``"resources"``.
         mode: ``"auto"``, ``"legacy"`` or ``"2026-07-28"``, as in ``toolbridge.mcp.Client``. Default:
@@ -510,7 +510,8 @@ class Client:
             decisions: What was decided about the calls that wait there, by their ids; as for
                 ``approve``. One that nothing was decided about waits on, unless ``approve`` is given.
             **parameters: All others go to the completion call, as in ``acompletion``: ``api_key``,
-                ``api_base``, ``temperature``, ``reasoning_effort``, …
+                ``temperature``, … Each question is such a call, with its own ``fallbacks`` (none once a
+                stream has begun), callbacks and spans; a schema is checked in the last answer.
 
         Returns:
             The run: ``await`` it for its result, or ``async for event in`` it. It begins when either

@@ -158,6 +158,14 @@ async def acompletion(  # noqa: D417
     ``drop_params``, ``enable_json_schema_validation``, ``headers``, ``num_retries``,
     ``organization``, ``request_timeout``, ``ssl_verify``, as in ``toolbridge.num_retries = 3``.
 
+    With tools of the type ``mcp`` whose ``server_url`` is a URL, the tool loop runs over those servers
+    and its answer is given; whatever else the call says holds for each question to the model. Of it
+    are ``mcp_max_rounds``, ``mcp_max_parallel``, ``mcp_tool_timeout`` (seconds) and ``mcp_stream``,
+    what a stream shows: ``"final"`` (the default) the last turn alone, whose chunks come once it is
+    over, since only then it is known that no call follows; ``"answer"`` the answer as it is written,
+    where a text that grows longer than 200 characters is shown even if a call follows it;
+    ``"everything"`` every chunk of every round.
+
     Args:
         model: ``"openai/gpt-4o"``; a bare ``"gpt-4o"`` or ``"o3"``; ``"custom_openai/…"``, or with
             ``api_base`` any name without a slash, for an OpenAI-compatible endpoint.
@@ -355,6 +363,11 @@ def completion(  # noqa: D417
     package stand in for arguments that a call does not have: ``api_base``, ``api_key``,
     ``drop_params``, ``enable_json_schema_validation``, ``headers``, ``num_retries``,
     ``organization``, ``request_timeout``, ``ssl_verify``, as in ``toolbridge.num_retries = 3``.
+
+    With tools of the type ``mcp`` whose ``server_url`` is a URL, the tool loop runs over those servers
+    and its answer is given; whatever else the call says holds for each question to the model. Of it
+    are ``mcp_max_rounds``, ``mcp_max_parallel``, ``mcp_tool_timeout`` (seconds) and no stream is
+    given of it.
 
     Args:
         model: ``"openai/gpt-4o"``; a bare ``"gpt-4o"`` or ``"o3"``; ``"custom_openai/…"``, or with

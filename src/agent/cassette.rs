@@ -3,6 +3,12 @@
 //!
 //! The file is YAML: a list of what was asked and what was answered, each as JSON text. Headers and keys
 //! never are in it, and what is known to be secret is taken out of the rest.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `failure` | what a request failed with |
+
+mod failure;
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
@@ -14,7 +20,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::model::{Chunks, Model, Reply};
+use self::failure::Failure;
+use super::model::known::Played;
+use super::model::{Chunks, Model, Origin, Reply};
 use super::toolbox::{CallTerms, Tool, Toolbox};
 use crate::document::{Data, Document, Node};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,7 +84,7 @@ enum Answer {
     /// The chunks of a stream.
     Chunks(Vec<Value>),
     /// What it failed with.
-    Failed(String),
+    Failed(Failure),
 }
 
 /// What is on the tape, and what is done with it.
@@ -185,7 +193,7 @@ impl Cassette {
                 Answer::Chunks(chunks) => {
                     write_text("chunks", &Value::Array(chunks.clone()), &mut text);
                 }
-                Answer::Failed(why) => write_text("failed", &json!(why), &mut text),
+                Answer::Failed(failure) => write_text("failed", &failure.to_value(), &mut text),
             }
         }
         Some(text)
@@ -204,7 +212,7 @@ impl Cassette {
             answer: match answer {
                 Answer::Given(answer) => Answer::Given(hidden(&answer)),
                 Answer::Chunks(chunks) => Answer::Chunks(chunks.iter().map(hidden).collect()),
-                Answer::Failed(why) => Answer::Failed(tape.redactor.redact(&why).into_owned()),
+                Answer::Failed(failure) => Answer::Failed(failure.redacted(&tape.redactor)),
             },
             is_used: false,
         };
@@ -282,7 +290,7 @@ fn read_entry(one: &Node) -> Result<Entry, String> {
     let answer = match (read("answer")?, read("chunks")?, read("failed")?) {
         (Some(answer), ..) => Answer::Given(answer),
         (None, Some(Value::Array(chunks)), _) => Answer::Chunks(chunks),
-        (None, _, Some(Value::String(why))) => Answer::Failed(why),
+        (None, _, Some(failure)) => Answer::Failed(Failure::read(&failure)?),
         _ => return Err("has no answer (answer, chunks or failed)".to_owned()),
     };
     Ok(Entry {
@@ -374,33 +382,40 @@ struct TapedModel {
 impl TapedModel {
     fn replay(&self, asked: &Value) -> Result<Reply> {
         match self.cassette.find(Kind::Model, asked)? {
-            Answer::Given(answer) => Ok(Reply::Whole(RawJson::from_serialize(&answer)?, None)),
+            Answer::Given(answer) => {
+                let answer = RawJson::from_serialize(&answer)?;
+                Ok(Reply::Whole(answer, Origin::default()))
+            }
             Answer::Chunks(chunks) => {
                 let chunks = chunks.iter().map(|chunk| Bytes::from(chunk.to_string()));
-                Ok(Reply::Stream(Box::new(Replayed(chunks.collect())), None))
+                let played = Played {
+                    chunks: chunks.collect(),
+                    ending: None,
+                };
+                Ok(Reply::Stream(Box::new(played), Origin::default()))
             }
-            Answer::Failed(why) => Err(Error::new(ErrorKind::Api, why)),
+            Answer::Failed(failure) => Err(failure.error(ErrorKind::Api)),
         }
     }
 
     async fn record(&self, body: Bytes, asked: Value, streams: bool) -> Result<Reply> {
         let keep = |answer| self.cassette.keep(Kind::Model, &asked, answer);
         match self.model.ask(body, streams).await {
-            Ok(Reply::Whole(answer, context)) => {
+            Ok(Reply::Whole(answer, origin)) => {
                 keep(Answer::Given(answer.to_value()?));
-                Ok(Reply::Whole(answer, context))
+                Ok(Reply::Whole(answer, origin))
             }
-            Ok(Reply::Stream(chunks, context)) => {
+            Ok(Reply::Stream(chunks, origin)) => {
                 let recorded = Recorded {
                     chunks,
                     cassette: Arc::clone(&self.cassette),
                     asked,
                     seen: Vec::new(),
                 };
-                Ok(Reply::Stream(Box::new(recorded), context))
+                Ok(Reply::Stream(Box::new(recorded), origin))
             }
             Err(error) => {
-                keep(Answer::Failed(error.to_string()));
+                keep(Answer::Failed(Failure::of(&error)));
                 Err(error)
             }
         }
@@ -421,16 +436,6 @@ impl Model for TapedModel {
             self.record(body, asked, streams).await
         }
         .boxed()
-    }
-}
-
-#[derive(Debug)]
-struct Replayed(VecDeque<Bytes>);
-
-impl Chunks for Replayed {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<VecDeque<Bytes>>>> {
-        let chunks = std::mem::take(&mut self.0);
-        async move { Ok((!chunks.is_empty()).then_some(chunks)) }.boxed()
     }
 }
 
@@ -456,8 +461,8 @@ impl Recorded {
                 Ok(None)
             }
             Err(error) => {
-                let why = Answer::Failed(error.to_string());
-                self.cassette.keep(Kind::Model, &self.asked, why);
+                let failure = Answer::Failed(Failure::of(&error));
+                self.cassette.keep(Kind::Model, &self.asked, failure);
                 Err(error)
             }
         }
@@ -527,7 +532,7 @@ impl TapedTools {
         if self.cassette.is_replaying {
             return match self.cassette.find(Kind::Call, &asked)? {
                 Answer::Given(result) => RawJson::from_serialize(&result),
-                Answer::Failed(why) => Err(Error::new(ErrorKind::Mcp, why)),
+                Answer::Failed(failure) => Err(failure.error(ErrorKind::Mcp)),
                 Answer::Chunks(_) => {
                     Err(Error::new(ErrorKind::Configuration, "a call has no chunks"))
                 }
@@ -536,7 +541,7 @@ impl TapedTools {
         let outcome = self.tools.call(name, arguments, terms).await;
         let answer = match &outcome {
             Ok(result) => Answer::Given(result.to_value()?),
-            Err(error) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed(Failure::of(error)),
         };
         self.cassette.keep(Kind::Call, &asked, answer);
         outcome

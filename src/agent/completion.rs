@@ -1,22 +1,27 @@
 //! A run as one chat completion: the caller of a model asks once, and sees the answer alone. Owns
-//! [`whole`] and [`stream`].
+//! [`whole`], [`stream`] and [`begun`].
 //!
 //! What the answer says of the way to it is LiteLLM's: `provider_specific_fields` of the message with
 //! `mcp_list_tools`, `mcp_tool_calls` and `mcp_call_results`; in a stream the first of them comes with
 //! the first chunk, the others with the last.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, Stream, stream as streams};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream as streams};
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::event::{Event, Listener};
+use super::model::{Model, Origin, Reply};
 use super::outcome::{Call, Done, Outcome, Stop, add_usage};
 use super::results;
 use super::run::Run;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
+use crate::tools::result::chat::Room;
 
 /// How much of a text waits, until it is taken for the answer rather than for what a model says before
 /// it calls a tool.
@@ -25,9 +30,13 @@ const HELD_CHARACTERS: usize = 200;
 /// What a stream shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Detail {
-    /// The answer. A text that a model begins with is held back while it may be the announcement of a
-    /// call: for as long as it is shorter than 200 characters.
+    /// The last turn alone. What a model says is held back until its turn is over without a call, since
+    /// no text tells whether one follows: the answer comes chunk by chunk, but when it is complete.
     #[default]
+    Final,
+    /// The answer as it is written. A text that a model begins with is held back while it may be the
+    /// announcement of a call, for as long as it is shorter than 200 characters; a longer one is shown
+    /// even if a call follows.
     Answer,
     /// Every chunk of every round.
     Everything,
@@ -49,11 +58,12 @@ pub fn round_limit(outcome: &Outcome) -> Error {
     Error::new(ErrorKind::RoundLimit, message)
 }
 
-/// Runs to the end; a chat completion. Calls that are left to the caller are the calls of its message.
+/// Runs to the end; a chat completion, and where the last answer of the model comes from. Calls that are
+/// left to the caller are the calls of its message.
 ///
 /// # Errors
 /// What the model, or whoever was asked about a call, failed with; the rounds were not enough.
-pub async fn whole(run: Run) -> Result<RawJson> {
+pub async fn whole(run: Run) -> Result<(RawJson, Origin)> {
     let mut outcome = run.go().await;
     match std::mem::replace(&mut outcome.stop, Stop::Finished) {
         Stop::Failed(error) => return Err(error),
@@ -78,7 +88,7 @@ pub async fn whole(run: Run) -> Result<RawJson> {
     if !outcome.usage.is_empty() {
         response["usage"] = Value::Object(outcome.usage);
     }
-    RawJson::from_serialize(&response)
+    Ok((RawJson::from_serialize(&response)?, outcome.origin))
 }
 
 fn as_called(call: &Call) -> Value {
@@ -144,6 +154,61 @@ pub fn stream(run: Run, detail: Detail) -> impl Stream<Item = Result<Bytes>> + S
             Err(error) => Some((Err(error), None)),
         }
     })
+}
+
+/// As [`stream`], once the model has begun to answer; with where that answer comes from.
+///
+/// # Errors
+/// It never began.
+pub async fn begun(
+    run: Run,
+    detail: Detail,
+) -> Result<(
+    Origin,
+    impl Stream<Item = Result<Bytes>> + Send + Unpin + 'static,
+)> {
+    let (sender, mut first) = oneshot::channel();
+    let announced = |model| -> Arc<dyn Model> {
+        let first = Mutex::new(Some(sender));
+        Arc::new(Announced { model, first })
+    };
+    let mut events = Box::pin(stream(run.asking(announced), detail));
+    let (origin, early) = tokio::select! {
+        biased;
+        Ok(origin) = &mut first => (origin, None),
+        event = events.next() => match event {
+            Some(Err(error)) => return Err(error),
+            event => (first.try_recv().unwrap_or_default(), event),
+        },
+    };
+    let events: Pin<Box<dyn Stream<Item = _> + Send>> = events;
+    Ok((origin, streams::iter(early).chain(events)))
+}
+
+/// A model that says when it has begun to answer for the first time.
+#[derive(Debug)]
+struct Announced {
+    model: Arc<dyn Model>,
+    first: Mutex<Option<oneshot::Sender<Origin>>>,
+}
+
+impl Model for Announced {
+    fn room(&self) -> Room {
+        self.model.room()
+    }
+
+    fn ask(&self, body: Bytes, streams: bool) -> BoxFuture<'_, Result<Reply>> {
+        async move {
+            let reply = self.model.ask(body, streams).await?;
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(first) = first.take() {
+                // Whoever wanted to know may be gone.
+                let _ = first.send(reply.origin().clone());
+            }
+            Ok(reply)
+        }
+        .boxed()
+    }
 }
 
 struct Showing {
@@ -260,7 +325,7 @@ impl Shown {
                 if round != self.number {
                     self.number = round;
                     self.round = match self.detail {
-                        Detail::Answer => Round::Held(Vec::new(), 0),
+                        Detail::Final | Detail::Answer => Round::Held(Vec::new(), 0),
                         Detail::Everything => Round::Live,
                     };
                 }
@@ -334,7 +399,8 @@ impl Shown {
             Round::Held(held, characters) => {
                 *characters += length;
                 held.push(chunk);
-                if ends || *characters > HELD_CHARACTERS {
+                let is_enough = ends || *characters > HELD_CHARACTERS;
+                if is_enough && self.detail == Detail::Answer {
                     let held = std::mem::take(held);
                     self.round = Round::Live;
                     for chunk in held {
@@ -357,7 +423,7 @@ impl Shown {
             self.frame.remove("usage");
         }
         if let Some(Value::Object(usage)) = object.get_mut("usage")
-            && self.detail == Detail::Answer
+            && self.detail != Detail::Everything
         {
             self.wants_usage = true;
             let mut sum = self.usage.clone();
@@ -408,7 +474,7 @@ impl Shown {
     /// What is left to say when the run is over: the calls that are the caller's.
     fn end(&mut self, outcome: &Outcome) -> Vec<u8> {
         let mut text = Vec::new();
-        if !outcome.pending.is_empty() && self.detail == Detail::Answer {
+        if !outcome.pending.is_empty() && self.detail != Detail::Everything {
             let frame = outcome
                 .response
                 .as_ref()

@@ -1,5 +1,5 @@
-//! The messages of a run, and the body of its next request. Owns [`Conversation`]; pure. Messages are
-//! text: what was said once is never written anew.
+//! The messages of a run, and the body of its next request. Owns [`Conversation`] and [`Head`]; pure.
+//! Messages are text: what was said once is never written anew.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
@@ -8,20 +8,19 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 
-/// What stands in every request, and the messages so far.
+/// What stands in every request to a model.
 #[derive(Debug, Clone)]
-pub struct Conversation {
+pub struct Head(
     /// A JSON object without its last brace, without messages and tools.
-    head: Bytes,
-    messages: Vec<RawJson>,
-}
+    Bytes,
+);
 
-impl Conversation {
-    /// Begins with the body of a request in OpenAI's form, without `messages` and `tools`.
+impl Head {
+    /// Of the body of a request in OpenAI's form; its `messages`, `tools` and `stream` are left out.
     ///
     /// # Errors
-    /// It is no JSON object, or asks for several answers, of which nobody could say which goes on.
-    pub fn new(mut request: Map<String, Value>, messages: Vec<RawJson>) -> Result<Self> {
+    /// It asks for several answers, of which nobody could say which goes on.
+    pub fn new(mut request: Map<String, Value>) -> Result<Self> {
         if let Some(count) = request.get("n").filter(|count| !count.is_null())
             && count.as_u64() != Some(1)
         {
@@ -35,10 +34,56 @@ impl Conversation {
         }
         let mut head = BytesMut::from(RawJson::from_serialize(&request)?.as_bytes());
         head.truncate(head.len() - 1);
-        Ok(Self {
-            head: head.freeze(),
-            messages,
-        })
+        Ok(Self(head.freeze()))
+    }
+
+    /// A request with these messages and tools, JSON arrays.
+    pub fn body(&self, messages: &[u8], tools: &[u8], streams: bool) -> Bytes {
+        let mut body = self.begun(messages.len() + tools.len());
+        body.put_slice(messages);
+        ended(body, tools, streams)
+    }
+
+    /// A request up to its messages, with room for so much more.
+    fn begun(&self, more: usize) -> BytesMut {
+        let mut body = BytesMut::with_capacity(self.0.len() + more + 96);
+        body.put_slice(&self.0);
+        if self.0.len() > 1 {
+            body.put_u8(b',');
+        }
+        body.put_slice(b"\"messages\":");
+        body
+    }
+}
+
+/// A request from behind its messages.
+fn ended(mut body: BytesMut, tools: &[u8], streams: bool) -> Bytes {
+    if tools.len() > 2 {
+        body.put_slice(b",\"tools\":");
+        body.put_slice(tools);
+    }
+    if streams {
+        body.put_slice(b",\"stream\":true");
+    }
+    body.put_u8(b'}');
+    body.freeze()
+}
+
+/// What stands in every request, and the messages so far.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    head: Head,
+    messages: Vec<RawJson>,
+}
+
+impl Conversation {
+    /// Begins with the body of a request in OpenAI's form, without `messages` and `tools`.
+    ///
+    /// # Errors
+    /// As for [`Head::new`].
+    pub fn new(request: Map<String, Value>, messages: Vec<RawJson>) -> Result<Self> {
+        let head = Head::new(request)?;
+        Ok(Self { head, messages })
     }
 
     /// The messages.
@@ -63,12 +108,8 @@ impl Conversation {
             .iter()
             .map(|one| one.as_bytes().len() + 1)
             .sum();
-        let mut body = BytesMut::with_capacity(self.head.len() + length + tools.len() + 96);
-        body.put_slice(&self.head);
-        if self.head.len() > 1 {
-            body.put_u8(b',');
-        }
-        body.put_slice(b"\"messages\":[");
+        let mut body = self.head.begun(length + tools.len());
+        body.put_u8(b'[');
         for (place, message) in self.messages.iter().enumerate() {
             if place > 0 {
                 body.put_u8(b',');
@@ -76,15 +117,7 @@ impl Conversation {
             body.put_slice(message.as_bytes());
         }
         body.put_u8(b']');
-        if tools.len() > 2 {
-            body.put_slice(b",\"tools\":");
-            body.put_slice(tools);
-        }
-        if streams {
-            body.put_slice(b",\"stream\":true");
-        }
-        body.put_u8(b'}');
-        body.freeze()
+        ended(body, tools, streams)
     }
 }
 

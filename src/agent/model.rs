@@ -1,19 +1,37 @@
-//! Who is asked. Owns [`Model`], and [`Provider`], the completion call as one.
+//! Who is asked. Owns [`Model`], and what it answers with: [`Reply`], [`Chunks`] and [`Origin`].
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`provider`] | the completion call as a model |
+//! | [`fallbacks`] | other models where one fails |
+//! | [`known`] | answers that are known before anybody is asked |
+//! | [`checked`] | answers that have to fit a JSON Schema |
+//! | [`watched`] | calls that somebody wants to know of |
+
+pub mod checked;
+pub mod fallbacks;
+pub mod known;
+pub mod provider;
+pub mod watched;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json::RawJson;
 use crate::llm::chat_stream::ChatStream;
-use crate::llm::client::{AnswerContext, ChatClient, ChatRequest};
-use crate::llm::tool_results;
+use crate::llm::client::AnswerContext;
 use crate::tools::result::chat::Room;
+
+pub use checked::Checked;
+pub use fallbacks::{Candidate, Fallbacks};
+pub use known::Known;
+pub use provider::Provider;
+pub use watched::{Watched, Witness};
 
 /// What answers a request for a chat completion.
 pub trait Model: Send + Sync + fmt::Debug {
@@ -30,10 +48,45 @@ pub trait Model: Send + Sync + fmt::Debug {
 /// What was answered.
 #[derive(Debug)]
 pub enum Reply {
-    /// A chat completion, with what is known of the call where something is.
-    Whole(RawJson, Option<Box<AnswerContext>>),
+    /// A chat completion.
+    Whole(RawJson, Origin),
     /// A stream of its chunks.
-    Stream(Box<dyn Chunks>, Option<Box<AnswerContext>>),
+    Stream(Box<dyn Chunks>, Origin),
+}
+
+impl Reply {
+    /// Where it comes from.
+    pub fn origin(&self) -> &Origin {
+        let (Self::Whole(_, origin) | Self::Stream(_, origin)) = self;
+        origin
+    }
+
+    /// Where it comes from, to be changed.
+    pub(super) fn origin_mut(&mut self) -> &mut Origin {
+        let (Self::Whole(_, origin) | Self::Stream(_, origin)) = self;
+        origin
+    }
+}
+
+/// Where an answer comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// What is known of the call, where something is.
+    pub context: Option<Box<AnswerContext>>,
+    /// Which of several models gave it, as in [`Fallbacks`].
+    pub place: usize,
+    /// Those that were asked before it, and what they failed with.
+    pub tried: Vec<(String, Error)>,
+}
+
+impl Origin {
+    /// A call that this is known of.
+    pub fn of(context: AnswerContext) -> Self {
+        Self {
+            context: Some(Box::new(context)),
+            ..Self::default()
+        }
+    }
 }
 
 /// The chunks of a stream.
@@ -45,48 +98,5 @@ pub trait Chunks: Send + fmt::Debug {
 impl Chunks for ChatStream {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<VecDeque<Bytes>>>> {
         self.next_chunks().boxed()
-    }
-}
-
-/// A provider that is asked directly.
-#[derive(Debug)]
-pub struct Provider {
-    client: Arc<ChatClient>,
-    request: ChatRequest,
-    room: Room,
-}
-
-impl Provider {
-    /// One that is asked as `request` says; its body is not sent.
-    pub fn new(client: Arc<ChatClient>, request: ChatRequest) -> Self {
-        let room = tool_results::room(&request.model);
-        Self {
-            client,
-            request,
-            room,
-        }
-    }
-}
-
-impl Model for Provider {
-    fn room(&self) -> Room {
-        self.room
-    }
-
-    fn ask(&self, body: Bytes, streams: bool) -> BoxFuture<'_, Result<Reply>> {
-        let request = ChatRequest {
-            body,
-            ..self.request.clone()
-        };
-        async move {
-            if streams {
-                let answer = self.client.stream(&request).await?;
-                let context = Some(Box::new(answer.context));
-                return Ok(Reply::Stream(Box::new(answer.stream), context));
-            }
-            let answer = self.client.complete(&request).await?;
-            Ok(Reply::Whole(answer.body, Some(Box::new(answer.context))))
-        }
-        .boxed()
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::model::Origin;
 use crate::error::Error;
 use crate::json::RawJson;
 
@@ -74,6 +75,8 @@ pub struct Outcome {
     pub stop: Stop,
     /// The last answer of the model; none before the first.
     pub response: Option<RawJson>,
+    /// Where that comes from.
+    pub origin: Origin,
     /// The whole conversation, each message as JSON: what the caller gave, then what was said since.
     pub messages: Vec<RawJson>,
     /// What all rounds took together.

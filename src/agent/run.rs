@@ -10,7 +10,7 @@ use super::approval::{Approver, Decision};
 use super::calls::Round;
 use super::conversation::Conversation;
 use super::event::{Event, Listener, raw};
-use super::model::Model;
+use super::model::{Model, Origin};
 use super::offer::{Choice, Offer};
 use super::outcome::{Call, Done, Outcome, Stop, add_usage};
 use super::results::{self, Rests};
@@ -104,6 +104,7 @@ pub struct Run {
 struct Progress {
     conversation: Conversation,
     response: Option<RawJson>,
+    origin: Origin,
     offered: RawJson,
     usage: Map<String, Value>,
     rounds: u32,
@@ -141,6 +142,7 @@ impl Run {
             progress: Progress {
                 conversation,
                 response: None,
+                origin: Origin::default(),
                 offered: RawJson::trusted(&b"[]"[..]),
                 usage: Map::new(),
                 rounds: 0,
@@ -167,6 +169,13 @@ impl Run {
     #[must_use]
     pub fn heard_by(mut self, listener: Listener) -> Self {
         self.listener = Some(listener);
+        self
+    }
+
+    /// Puts something around the model.
+    #[must_use]
+    pub(super) fn asking(mut self, around: impl FnOnce(Arc<dyn Model>) -> Arc<dyn Model>) -> Self {
+        self.model = around(self.model);
         self
     }
 
@@ -204,6 +213,7 @@ impl Run {
         Outcome {
             stop,
             response: progress.response,
+            origin: progress.origin,
             messages: progress.conversation.into_messages(),
             usage: progress.usage,
             offered: progress.offered,
@@ -267,9 +277,10 @@ impl Run {
         let streams = self.settings.streams;
         let body = progress.conversation.body(offer.text(), streams);
         let listener = self.listener.as_ref();
-        let turn = turn::take(self.model.as_ref(), body, streams, round, listener).await?;
+        let mut turn = turn::take(self.model.as_ref(), body, streams, round, listener).await?;
         progress.conversation.push(turn.message.clone());
         progress.response = Some(turn.response.clone());
+        progress.origin = std::mem::take(&mut turn.origin);
         if let Some(usage) = &turn.usage {
             add_usage(&mut progress.usage, usage);
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::event::{Event, Listener, raw};
-use super::model::{Chunks, Model, Reply};
+use super::model::{Chunks, Model, Origin, Reply};
 use super::outcome::Call;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
@@ -24,6 +24,8 @@ pub(super) struct Turn {
     pub(super) finish_reason: Option<String>,
     /// What it took.
     pub(super) usage: Option<Map<String, Value>>,
+    /// Where the answer comes from.
+    pub(super) origin: Origin,
 }
 
 /// A call as the model made it.
@@ -49,17 +51,17 @@ pub(super) async fn take(
     listener: Option<&Listener>,
 ) -> Result<Turn> {
     match model.ask(body, streams).await? {
-        Reply::Whole(response, _) => {
+        Reply::Whole(response, origin) => {
             let value = response.to_value()?;
-            let turn = read(response, &value, round)?;
+            let turn = read(response, &value, round, origin)?;
             if let Some(listener) = listener {
                 tell_whole(&turn, round, listener).await;
             }
             Ok(turn)
         }
-        Reply::Stream(mut chunks, _) => {
+        Reply::Stream(mut chunks, origin) => {
             let value = follow(chunks.as_mut(), round, listener).await?;
-            read(RawJson::from_serialize(&value)?, &value, round)
+            read(RawJson::from_serialize(&value)?, &value, round, origin)
         }
     }
 }
@@ -190,10 +192,7 @@ impl Started {
     }
 }
 
-/// Fields of a message that are for the caller alone.
-const FOR_THE_CALLER: [&str; 1] = ["provider_specific_fields"];
-
-fn read(response: RawJson, value: &Value, round: u32) -> Result<Turn> {
+fn read(response: RawJson, value: &Value, round: u32, origin: Origin) -> Result<Turn> {
     let choice = &value["choices"][0];
     let Some(said) = choice["message"].as_object() else {
         let message = "the answer of the model has no message in its first choice";
@@ -202,8 +201,7 @@ fn read(response: RawJson, value: &Value, round: u32) -> Result<Turn> {
     let mut message = Map::new();
     for (name, value) in said {
         // Nulls say nothing, and some providers refuse them.
-        let is_kept = !value.is_null() || name == "content";
-        if is_kept && !FOR_THE_CALLER.contains(&name.as_str()) {
+        if !value.is_null() || name == "content" {
             message.insert(name.clone(), value.clone());
         }
     }
@@ -228,6 +226,7 @@ fn read(response: RawJson, value: &Value, round: u32) -> Result<Turn> {
         usage: value["usage"].as_object().cloned(),
         message: RawJson::from_serialize(&message)?,
         response,
+        origin,
     })
 }
 

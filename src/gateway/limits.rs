@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
@@ -26,13 +25,13 @@ struct Exceeded {
 }
 
 /// The layer around every route.
-pub(super) async fn layer(
-    State(current): State<Current>,
+pub(super) async fn layer<F: Future<Output = Response>>(
+    current: Current,
     request: Request,
-    next: Next,
+    inner: impl FnOnce(Request) -> F,
 ) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return inner(request).await;
     }
     let limits = current.get().limits.clone();
     let most = limits.body_bytes.unwrap_or(u64::MAX);
@@ -50,7 +49,7 @@ pub(super) async fn layer(
             exceeded: noticed,
         })
     });
-    let response = next.run(request).await;
+    let response = inner(request).await;
     // The handler only knows that the body broke off.
     if exceeded.size.load(Ordering::Relaxed) {
         return too_large(most).into_response();

@@ -171,9 +171,9 @@ async fn complete(
         return Err(models.unknown(name, &caller).with_param("fallbacks"));
     }
     if let Some(wanted) = tools::Wanted::of(&text)? {
-        return wanted
-            .answer(shared, (&caller, trace), headers, model, id)
-            .await;
+        // A whole run of the tool loop: boxed, for what it needs is moved with every other request too.
+        let answered = wanted.answer(shared, (&caller, trace), headers, model, id);
+        return Box::pin(answered).await;
     }
     let span = trace.begin(Kind::Client, || format!("chat {model}"));
     let context = span.context().cloned();

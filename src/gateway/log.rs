@@ -10,8 +10,7 @@ use std::time::Instant;
 
 use aws_lc_rs::rand;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
@@ -59,10 +58,10 @@ fn new_id() -> HeaderValue {
 }
 
 /// The layer around every route.
-pub(super) async fn layer(
-    State(current): State<Current>,
+pub(super) async fn layer<F: Future<Output = Response>>(
+    current: Current,
     mut request: Request,
-    next: Next,
+    inner: impl FnOnce(Request) -> F,
 ) -> Response {
     let shared = current.get();
     let metrics = Arc::clone(&shared.metrics);
@@ -93,7 +92,7 @@ pub(super) async fn layer(
     request.extensions_mut().insert(sender);
     request.extensions_mut().insert(trace);
     request.headers_mut().insert(REQUEST_ID, id.clone());
-    let mut response = next.run(request).await;
+    let mut response = inner(request).await;
     done.status = response.status();
     let headers = response.headers_mut();
     match headers.get(REQUEST_ID) {

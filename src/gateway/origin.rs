@@ -2,8 +2,7 @@
 //! A page of a stranger whose name resolves to this machine reaches a gateway that listens on
 //! loopback; its `Host` and `Origin` tell. Owns [`Origins`]; pure but for the layer around the routes.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use url::Url;
@@ -97,10 +96,10 @@ pub(super) fn is_loopback(name: &str) -> bool {
 }
 
 /// The layer around every route.
-pub(super) async fn layer(
-    State(current): State<Current>,
+pub(super) async fn layer<F: Future<Output = Response>>(
+    current: Current,
     request: Request,
-    next: Next,
+    inner: impl FnOnce(Request) -> F,
 ) -> Response {
     let headers = request.headers();
     let host = headers
@@ -110,7 +109,7 @@ pub(super) async fn layer(
     let host = host.or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
     let shared = current.get();
     let page = match shared.origins.check(headers, host) {
-        Ok(None) => return next.run(request).await,
+        Ok(None) => return inner(request).await,
         Ok(Some(page)) => page,
         Err(failure) => return failure.into_response(),
     };
@@ -132,7 +131,7 @@ pub(super) async fn layer(
         }
         response
     } else {
-        next.run(request).await
+        inner(request).await
     };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, page);

@@ -1,23 +1,20 @@
 //! A server's wish for a completion, answered by a model of the configuration where the client has
-//! none and `allow_sampling` says so. Owns [`Sampler`]; uses `llm`.
-//!
-//! | module | owns |
-//! |---|---|
-//! | `wire` | MCP's request and result, and OpenAI's |
-
-mod wire;
+//! none and `allow_sampling` says so. Owns [`Sampler`]; uses `llm` and `tools`.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::StatusCode;
+use serde_json::Value;
 
 use super::llm::Models;
 use super::metrics::Metrics;
+use super::trace::{self, Context};
 use crate::error::Error;
 use crate::json::RawJson;
 use crate::llm::router::{Given, RequestBody};
 use crate::mcp::{PeerAnswer, PeerError};
+use crate::tools::sampling;
 
 /// The request that asks for a completion.
 pub(super) const METHOD: &str = "sampling/createMessage";
@@ -66,12 +63,13 @@ impl Sampler {
         let models = models.filter(|models| !models.names().is_empty());
         let models = models.ok_or_else(|| PeerError::method_not_found(METHOD))?;
         let params = params.unwrap_or_else(|| RawJson::trusted("{}"));
-        let asked = wire::read(&params).map_err(PeerError::invalid_params)?;
-        let context = asked.context();
+        let asked = sampling::read(&params).map_err(PeerError::invalid_params)?;
+        let context = asked.meta().and_then(traced);
         let model = chosen(models.names(), &asked.hints);
-        let body = asked.body(model).map_err(PeerError::invalid_params)?;
-        let body =
-            RequestBody::read(body).map_err(|why| PeerError::invalid_params(why.to_string()))?;
+        let mut body = asked.chat_request().map_err(PeerError::invalid_params)?;
+        body.insert("model".to_owned(), model.into());
+        let body = RequestBody::read(Value::from(body).to_string().into())
+            .map_err(|why| PeerError::invalid_params(why.to_string()))?;
         let mut chat = self.metrics.chat(model);
         let given = models.ask(model, body, context.as_ref()).await;
         let given = given.map(|routed| routed.given);
@@ -87,8 +85,14 @@ impl Sampler {
             }
         };
         chat.ended(StatusCode::OK, whole.usage, whole.cost);
-        wire::result(&whole.body, model).map_err(|why| failed(&why))
+        sampling::result(&whole.body, model).map_err(|why| failed(&why))
     }
+}
+
+/// Where the server's work stands in a trace, if it says so.
+fn traced(meta: &Value) -> Option<Context> {
+    let text = |name: &str| meta.get(name).and_then(Value::as_str);
+    Context::read(text(trace::PARENT.as_str())?, text(trace::STATE.as_str()))
 }
 
 /// An error of the same kind, for its status.

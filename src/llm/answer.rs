@@ -11,9 +11,10 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use super::catalogue::cost::FullUsage;
 use super::conversion::Unreadable;
 use super::retry::random_bits;
 
@@ -116,39 +117,57 @@ pub struct Usage {
 
 /// What a whole answer, or a chunk of a stream, says that it took.
 pub fn usage(body: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(default)]
-        usage: Option<Usage>,
-    }
-    has_usage(body).then_some(())?;
-    serde_json::from_slice::<Body>(body).ok()?.usage
+    Bill::read(body)?.tokens()
 }
 
-fn has_usage(body: &[u8]) -> bool {
-    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
-    KEY.find(body).is_some()
-}
-
-/// All that an answer is charged by.
+/// All that an answer is charged by, undecoded: every answer of a gateway is looked at.
 #[derive(Debug, Deserialize)]
 pub struct Bill<'a> {
-    /// What it took, in full.
-    pub usage: Map<String, Value>,
-    /// The model that gave it.
+    #[serde(borrow)]
+    usage: &'a RawValue,
     #[serde(borrow, default)]
-    pub model: Option<Cow<'a, str>>,
-    /// The tier of service that it was given in.
+    model: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub service_tier: Option<Cow<'a, str>>,
+    service_tier: Option<&'a RawValue>,
 }
 
 impl<'a> Bill<'a> {
     /// The bill of a whole answer, or of a chunk of a stream; None where it does not say what it took.
     pub fn read(body: &'a [u8]) -> Option<Self> {
-        has_usage(body).then_some(())?;
-        serde_json::from_slice(body).ok()
+        static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+        KEY.find(body)?;
+        let bill = serde_json::from_slice::<Self>(body).ok()?;
+        (bill.usage.get() != "null").then_some(bill)
     }
+
+    /// The tokens of it, in sum.
+    pub fn tokens(&self) -> Option<Usage> {
+        serde_json::from_str(self.usage.get()).ok()
+    }
+
+    /// The same, by what they were used for.
+    pub fn usage(&self) -> Option<FullUsage> {
+        serde_json::from_str(self.usage.get()).ok()
+    }
+
+    /// The model that gave the answer.
+    pub fn model(&self) -> Option<Cow<'a, str>> {
+        text(self.model?)
+    }
+
+    /// The tier of service that it was given in.
+    pub fn service_tier(&self) -> Option<Cow<'a, str>> {
+        text(self.service_tier?)
+    }
+}
+
+/// A JSON string, decoded where it has to be.
+fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inside = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inside.contains('\\') {
+        return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inside))
 }
 
 /// Whether the content policy of the provider cut a whole answer short.

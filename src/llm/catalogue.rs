@@ -126,7 +126,7 @@ pub fn find(model: &str, provider: Option<&str>) -> Option<Model> {
             .is_served_by(text(&facts, "litellm_provider"))
             .then(|| Model {
                 key: spelling.key.clone(),
-                facts: Arc::new(facts),
+                facts,
             })
     })
 }

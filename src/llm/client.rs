@@ -20,6 +20,7 @@ mod prepare;
 mod reach;
 mod tries;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -153,6 +154,8 @@ impl ChatRequest {
 /// What is known about an answer beside its body.
 #[derive(Debug, Clone)]
 pub struct AnswerContext {
+    /// A random UUID, version 4: what whoever is told of the call knows it by.
+    pub call_id: String,
     /// The provider.
     pub provider: &'static str,
     /// The base URL that was asked, fit to be shown.
@@ -163,6 +166,32 @@ pub struct AnswerContext {
     pub elapsed: Duration,
     /// How often the request was repeated.
     pub retries: u32,
+}
+
+impl AnswerContext {
+    /// Of a call of which nothing but this is known yet.
+    pub fn new(provider: &'static str, api_base: &str) -> Self {
+        Self {
+            call_id: call_id(),
+            provider,
+            api_base: api_base.to_owned(),
+            headers: HeaderMap::new(),
+            elapsed: Duration::ZERO,
+            retries: 0,
+        }
+    }
+}
+
+fn call_id() -> String {
+    let (high, low) = (retry::random_bits(), retry::random_bits());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        (low >> 48) & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff,
+    )
 }
 
 /// A whole answer.
@@ -213,10 +242,11 @@ impl ChatClient {
         let prepared = Prepared::new(call, &self.fetcher, false).await?;
         let limit = call.limits.answer.map(|limit| (limit, "timeout"));
         let (body, headers) = loop {
-            let whole = async {
+            // Pinned here, it is neither copied nor given room for twice on its way down.
+            let whole = pin!(async {
                 let (response, _) = send(&pool, call, &prepared).await?;
                 read_answer(response, call.site, &prepared).await
-            };
+            });
             match tries.within(limit, whole).await {
                 Ok(answer) => break answer,
                 Err(failed) => tries.wait(failed).await?,
@@ -237,8 +267,8 @@ impl ChatClient {
         let prepared = Prepared::new(&call, &self.fetcher, true).await?;
         let (patience, (response, headers, work)) = loop {
             let patience = tries.patience();
-            let opened = tries.within(call.limits.begin(), open(&pool, &call, &prepared));
-            match opened.await {
+            let opened = pin!(open(&pool, &call, &prepared));
+            match tries.within(call.limits.begin(), opened).await {
                 Ok(begun) => break (patience, begun),
                 Err(failed) => tries.wait(failed).await?,
             }
@@ -258,14 +288,14 @@ impl ChatClient {
         let tries = Tries::new(call);
         let prepared = Prepared::new(call, &self.fetcher, true).await?;
         let patience = tries.patience();
-        let begun = async {
+        let begun = pin!(async {
             let (response, headers, work) = open(&pool, call, &prepared).await?;
             let source = source(call, &prepared, &response, headers.clone(), patience);
             let body = WithWork::new(response.bytes_stream(), work);
             let mut passage = Passage::new(body, source);
             passage.begin().await?;
             Ok((passage, headers))
-        };
+        });
         match tries.within(call.limits.begin(), begun).await {
             Ok((passage, headers)) => Ok((passage, context(call, headers, tries.started, 0))),
             Err(failed) => Err(failed.error),
@@ -303,11 +333,10 @@ fn source(
 
 fn context(call: &Call<'_>, headers: HeaderMap, started: Instant, retries: u32) -> AnswerContext {
     AnswerContext {
-        provider: call.site.provider(),
-        api_base: call.endpoint.base.clone(),
         headers,
         elapsed: started.elapsed(),
         retries,
+        ..AnswerContext::new(call.site.provider(), &call.endpoint.base)
     }
 }
 
@@ -340,7 +369,10 @@ async fn send(
     *message.body_mut() = Some(prepared.body.clone().into());
     match prepared.follow_up() {
         None => Ok((execute(pool, message, site).await?, None)),
-        Some(follow_up) => follow::to_the_end(pool, call, prepared, follow_up, message).await,
+        // Few providers have it, and all calls would have room for it.
+        Some(follow_up) => {
+            Box::pin(follow::to_the_end(pool, call, prepared, follow_up, message)).await
+        }
     }
 }
 

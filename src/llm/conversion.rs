@@ -18,6 +18,7 @@ use super::types::fields::Unusable;
 pub mod anthropic;
 pub mod as_is;
 pub mod bedrock;
+mod cited;
 pub mod cohere;
 pub mod finish;
 pub mod foreign;
@@ -29,6 +30,7 @@ pub mod parameters;
 pub mod reasoning;
 pub mod replicate;
 pub mod responses;
+mod sound;
 mod stand_in;
 
 /// What the conversion of an answer has to know of its request.

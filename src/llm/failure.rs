@@ -74,6 +74,16 @@ impl FailureSite {
         }
     }
 
+    /// The place of answers that nobody was asked for, under the name of this model.
+    pub fn nowhere(model: &str) -> Self {
+        Self {
+            provider: "mock",
+            model: model.to_owned(),
+            origin: "nowhere".to_owned(),
+            redactor: Redactor::default(),
+        }
+    }
+
     /// The provider.
     pub fn provider(&self) -> &'static str {
         self.provider

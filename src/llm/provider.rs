@@ -44,7 +44,7 @@ pub mod vertex;
 pub mod watsonx;
 
 pub use endpoint::{Endpoint, Settings};
-pub use table::{Parameters, Provider};
+pub use table::{Parameters, Provider, SomeModels};
 
 /// The row that serves OpenAI-compatible endpoints which are not named.
 pub const OPENAI_COMPATIBLE: &str = "custom_openai";
@@ -70,10 +70,12 @@ pub fn by_bare_name(model: &str) -> Option<&'static Provider> {
     })
 }
 
-/// `#` stands for digits up to the end or a dash, `*` at the end for anything.
+/// `#` at the end stands for digits, and what follows them behind a dash or a colon; `*` for anything.
 fn matches(pattern: &str, model: &str) -> bool {
-    if let Some(start) = pattern.strip_suffix('*') {
-        return model.starts_with(start);
+    if let Some((start, rest)) = pattern.split_once('*') {
+        return model
+            .strip_prefix(start)
+            .is_some_and(|model| has_pieces(rest, model));
     }
     let Some(rest) = pattern
         .strip_suffix('#')
@@ -83,4 +85,48 @@ fn matches(pattern: &str, model: &str) -> bool {
     };
     let after = rest.trim_start_matches(|character: char| character.is_ascii_digit());
     after.len() < rest.len() && (after.is_empty() || after.starts_with(['-', ':']))
+}
+
+/// Whether a name, after whatever it begins with, has the pieces between the stars, and ends with the last.
+fn has_pieces(pieces: &str, mut model: &str) -> bool {
+    let (between, last) = pieces.rsplit_once('*').unwrap_or(("", pieces));
+    for piece in between.split('*') {
+        let Some(place) = model.find(piece) else {
+            return false;
+        };
+        model = &model[place + piece.len()..];
+    }
+    model.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_pattern_fits_the_names_that_it_describes() {
+        for (pattern, fits, others) in [
+            ("gpt-*", vec!["gpt-", "gpt-4o"], vec!["xgpt-4", "gp"]),
+            (
+                "o#",
+                vec!["o1", "o3-mini", "o4:x"],
+                vec!["o", "o1x", "omni"],
+            ),
+            ("sonar", vec!["sonar"], vec!["sonar-pro"]),
+            (
+                "*-plain*",
+                vec!["a-plain", "a-plain-1"],
+                vec!["plain", "a-plai"],
+            ),
+            ("a*b*c", vec!["abc", "axbxbxc"], vec!["ac", "abcd", "acb"]),
+            ("a*a", vec!["aa", "aba"], vec!["a", "ab"]),
+        ] {
+            for name in fits {
+                assert!(matches(pattern, name), "{pattern} {name}");
+            }
+            for name in others {
+                assert!(!matches(pattern, name), "{pattern} {name}");
+            }
+        }
+    }
 }

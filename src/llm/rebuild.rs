@@ -26,7 +26,12 @@ const OWN: [&str; 7] = [
     "obfuscation",
 ];
 /// What a provider says by its own names in pieces of a list; its other fields are said whole.
-const GATHERED: [&str; 3] = ["citations", "content_blocks", "output_items"];
+const GATHERED: [&str; 4] = [
+    "citations",
+    "citation_places",
+    "content_blocks",
+    "output_items",
+];
 
 /// An answer as far as its chunks have come. Parallel tool calls are told apart by their index and
 /// their id; texts, arguments, refusals, reasoning, audio and log probabilities are put together in

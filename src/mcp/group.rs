@@ -386,6 +386,11 @@ impl Merged {
         self.names.find(name).ok()
     }
 
+    /// Whether it has tools of this server.
+    pub fn lists(&self, server: &str) -> bool {
+        self.names.of_server(server).next().is_some()
+    }
+
     fn is_of(&self, members: &[Arc<Member>], lists: &[Option<Arc<Listing>>]) -> bool {
         let is_same =
             |(one, other): (&Option<Arc<Listing>>, &Option<Arc<Listing>>)| match (one, other) {

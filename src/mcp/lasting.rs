@@ -327,7 +327,7 @@ impl Lasting {
                 last_error: Some(error),
                 status,
                 ..
-            }) if *status != Status::Closed => Err(Error::shared(error)),
+            }) if *status != Status::Closed => Err(Error::clone(error)),
             _ => Err(self.is_closed("reconnect")),
         }
     }

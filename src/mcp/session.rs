@@ -46,6 +46,8 @@ pub struct Params {
 pub struct CallOptions {
     /// How long to wait for the answer; none waits for as long as the connection lives.
     pub timeout: Option<Duration>,
+    /// Whether that limit is in the configuration of the server; else the caller gave it.
+    pub has_servers_timeout: bool,
     /// How long to wait for the end of a task that the call became; none waits for as long as the
     /// server keeps it.
     pub task_timeout: Option<Duration>,
@@ -293,11 +295,16 @@ impl Session {
             }
             () = expired => {
                 let limit = options.timeout.unwrap_or_default();
+                let setting = if options.has_servers_timeout {
+                    "`timeout` of the server"
+                } else {
+                    "read_timeout_seconds"
+                };
                 return Err(Error::new(
                     ErrorKind::McpTimeout,
                     format!(
                         "the MCP server did not answer {method} within {} s; the request was \
-                         cancelled. Give it more time with read_timeout_seconds",
+                         cancelled. Give it more time with {setting}",
                         limit.as_secs_f64()
                     ),
                 )

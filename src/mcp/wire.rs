@@ -279,12 +279,13 @@ fn loss_name(loss: Loss) -> &'static str {
         Loss::Unsent => "unsent",
         Loss::Broken => "broken",
         Loss::Silent => "silent",
+        Loss::Forgotten => "forgotten",
     }
 }
 
 /// A loss, by its name in the text.
 pub(crate) fn loss_named(name: &str) -> Option<Loss> {
-    [Loss::Unsent, Loss::Broken, Loss::Silent]
+    [Loss::Unsent, Loss::Broken, Loss::Silent, Loss::Forgotten]
         .into_iter()
         .find(|loss| loss_name(*loss) == name)
 }

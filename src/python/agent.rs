@@ -9,27 +9,27 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList};
-use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::agent::completion::Detail;
+use crate::agent::model::Watched;
 use crate::agent::{
-    self, Approver, Call, Choice, Conversation, Decision, Event, Listener, Model, Outcome,
-    Provider, Run, Search, Settings, Stop, Toolbox, elements,
+    self, Approver, Call, Choice, Conversation, Decision, Event, Listener, Outcome, Run, Search,
+    Settings, Stop, Toolbox, elements,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::llm::chat_stream::{ChatStream, StreamSource};
-use crate::llm::client::{AnswerContext, ChatRequest, StreamedAnswer};
-use crate::llm::failure::FailureSite;
+use crate::llm::client::{AnswerContext, StreamedAnswer};
 use crate::llm::patience::Patience;
 use crate::llm::rebuild::Rebuild;
 use crate::python::bridge::{self, LoopQueue};
 use crate::python::completion;
 use crate::python::convert::{from_json, to_json};
-use crate::python::error::to_py;
+use crate::python::error::{from_py, to_py};
 use crate::python::group::Group;
+use crate::python::models::{Built, Models, Names, PyWitness, Told};
 use crate::python::session::same_process;
 use crate::runtime;
 
@@ -90,10 +90,9 @@ impl Verdict {
         Ok(())
     }
 
-    /// Whoever was asked failed.
-    fn fail(&self) {
-        let error = Error::new(ErrorKind::Internal, "the approval callback failed");
-        self.send(Err(error));
+    /// Whoever was asked failed with this exception; it ends the run.
+    fn fail(&self, py: Python<'_>, failure: Bound<'_, PyAny>) {
+        self.send(Err(from_py(py, PyErr::from_value(failure))));
     }
 }
 
@@ -139,22 +138,22 @@ impl Approver for PyApprover {
 /// A run that is under way.
 #[pyclass(frozen, module = "toolbridge._toolbridge")]
 struct AgentRun {
+    names: Arc<Names>,
     events: Arc<tokio::sync::Mutex<mpsc::Receiver<Event>>>,
     outcome: Mutex<Option<JoinHandle<Outcome>>>,
     task: AbortHandle,
     owner: u32,
 }
 
-/// What a run is made of, as Python gives it: the group whose tools are called, the request without
-/// messages and tools, the messages; `settings` are `max_rounds`, `max_parallel`, `tool_timeout` and
+/// What a run is made of, as Python gives it: the group whose tools are called, the models, the
+/// messages; `watch` is told of the calls of the model; `settings` are `max_rounds`, `max_parallel`, `tool_timeout` and
 /// `streams`; `choice` the names of tools or None, and the caller's own; `approve` is asked about
 /// calls; `left` is what another run left: calls, decisions, rounds, usage.
 #[derive(FromPyObject)]
 struct Given<'py> {
     group: Bound<'py, Group>,
-    model: Bound<'py, PyAny>,
-    body: Bound<'py, PyDict>,
-    options: Bound<'py, PyDict>,
+    models: Models<'py>,
+    watch: Option<Py<PyAny>>,
     messages: Bound<'py, PyAny>,
     settings: Bound<'py, PyDict>,
     choice: (Option<Vec<String>>, Bound<'py, PyAny>),
@@ -171,19 +170,17 @@ type Left<'py> = (
 );
 
 impl Given<'_> {
-    fn run(self, py: Python<'_>) -> PyResult<(Run, Asked)> {
+    fn run(self, py: Python<'_>) -> PyResult<(Run, Told)> {
         let group = self.group.get();
         same_process(py, "this client", group.owner())?;
         let raise = |error: Error| to_py(py, &error);
-        let request = completion::request(&self.model, &self.body, &self.options)?;
-        let head =
-            serde_json::from_slice::<Map<String, Value>>(&request.body).map_err(|cause| {
-                raise(
-                    Error::new(ErrorKind::Internal, "the request is no object").with_source(cause),
-                )
-            })?;
+        let Built {
+            mut model,
+            request,
+            told,
+        } = self.models.build(py)?;
         let messages = elements(&to_json(&self.messages)?, "messages").map_err(raise)?;
-        let conversation = Conversation::new(head, messages).map_err(raise)?;
+        let conversation = Conversation::new(request, messages).map_err(raise)?;
         let settings = read_settings(&self.settings)?;
         let (names, functions) = self.choice;
         let functions = to_json(&functions)?.to_value().map_err(raise)?;
@@ -191,15 +188,17 @@ impl Given<'_> {
             names,
             functions: functions.as_array().cloned().unwrap_or_default(),
         };
-        let asked = Asked::of(&request);
-        let mut provider: Arc<dyn Model> = Arc::new(Provider::new(completion::client(), request));
         let mut toolbox: Arc<dyn Toolbox> = group.tool_box();
         if let Some(cassette) = &self.cassette {
             let cassette = &cassette.get().0;
-            provider = cassette.model(provider);
+            model = cassette.model(model);
             toolbox = cassette.toolbox(toolbox);
         }
-        let mut run = Run::new(provider, toolbox, conversation, settings).offering(choice);
+        if let Some(watcher) = self.watch {
+            let witness = PyWitness::new(py, watcher, told.names())?;
+            model = Arc::new(Watched::new(model, Arc::new(witness)));
+        }
+        let mut run = Run::new(model, toolbox, conversation, settings).offering(choice);
         if let Some(ask) = self.approve {
             let (_, queue) = LoopQueue::running(py)?;
             let ask = Arc::new(ask);
@@ -219,27 +218,7 @@ impl Given<'_> {
             }
             run = run.resumed(calls, decided, rounds, usage);
         }
-        Ok((run, asked))
-    }
-}
-
-/// What is known of the calls of a run before there is any.
-struct Asked {
-    site: FailureSite,
-    context: AnswerContext,
-}
-
-impl Asked {
-    fn of(request: &ChatRequest) -> Self {
-        let site = FailureSite::new(&request.model, &request.endpoint);
-        let context = AnswerContext {
-            provider: site.provider(),
-            api_base: request.endpoint.base.clone(),
-            headers: HeaderMap::new(),
-            elapsed: Duration::ZERO,
-            retries: 0,
-        };
-        Self { site, context }
+        Ok((run, told))
     }
 }
 
@@ -280,7 +259,7 @@ impl Cassette {
 /// Starts a run; `listens` says whether its events are read.
 #[pyfunction]
 fn start_run(py: Python<'_>, given: Given<'_>, listens: bool) -> PyResult<AgentRun> {
-    let (mut run, _) = given.run(py)?;
+    let (mut run, told) = given.run(py)?;
     let (listener, events) = Listener::new(false);
     if listens {
         run = run.heard_by(listener);
@@ -288,6 +267,7 @@ fn start_run(py: Python<'_>, given: Given<'_>, listens: bool) -> PyResult<AgentR
     let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
     let task = runtime.spawn(run.go());
     Ok(AgentRun {
+        names: told.names(),
         events: Arc::new(tokio::sync::Mutex::new(events)),
         task: task.abort_handle(),
         outcome: Mutex::new(Some(task)),
@@ -298,51 +278,65 @@ fn start_run(py: Python<'_>, given: Given<'_>, listens: bool) -> PyResult<AgentR
 /// A run as one answer: the future gives `(response, facts about the call)`.
 #[pyfunction]
 fn run_completion<'py>(py: Python<'py>, given: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
-    let name: String = given.model.extract()?;
-    let (run, mut asked) = given.run(py)?;
+    let (run, told) = given.run(py)?;
     let started = Instant::now();
     bridge::spawn(
         py,
         async move { Box::pin(agent::completion::whole(run)).await },
-        move |py, answer| {
-            asked.context.elapsed = started.elapsed();
-            completion::whole(py, answer.as_bytes(), &asked.context, &name)
+        move |py, (answer, origin)| {
+            let names = told.names();
+            let mut context = origin
+                .context
+                .as_deref()
+                .map_or(told.context, AnswerContext::clone);
+            // All rounds, and the calls between them.
+            context.elapsed = started.elapsed();
+            let given = completion::whole(py, answer.as_bytes(), &context, &names.of(&origin))?;
+            names.add_to(py, &given, &origin)?;
+            Ok(given)
         },
     )
 }
 
-/// A run as one stream: the future gives `(ChatStreamSource, facts about the call)`.
+/// A run as one stream: the future gives `(ChatStreamSource, facts about the first call)` when the
+/// model has begun to answer; `shown` is `final`, `answer` or `everything`.
 #[pyfunction]
 fn run_completion_stream<'py>(
     py: Python<'py>,
     given: Given<'py>,
-    shows_everything: bool,
+    shown: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let name: String = given.model.extract()?;
-    let (run, asked) = given.run(py)?;
-    let detail = if shows_everything {
-        Detail::Everything
-    } else {
-        Detail::Answer
+    let (run, told) = given.run(py)?;
+    let detail = match shown {
+        "everything" => Detail::Everything,
+        "answer" => Detail::Answer,
+        _ => Detail::Final,
     };
     bridge::spawn(
         py,
         async move {
+            let (origin, events) = Box::pin(agent::completion::begun(run, detail)).await?;
+            let names = told.names();
             let source = StreamSource {
-                site: asked.site,
+                site: told.site,
                 status: StatusCode::OK,
                 headers: HeaderMap::new(),
                 // The limits of each request are kept where it is read.
                 patience: Patience::default(),
                 translation: None,
             };
-            let stream = ChatStream::start(agent::completion::stream(run, detail), source);
-            Ok(StreamedAnswer {
-                stream,
-                context: asked.context,
-            })
+            let context = origin
+                .context
+                .as_deref()
+                .map_or(told.context, AnswerContext::clone);
+            let stream = ChatStream::start(events, source);
+            Ok((StreamedAnswer { stream, context }, origin, names))
         },
-        move |py, answer| completion::begun(py, answer, name),
+        move |py, (answer, origin, names)| {
+            let given = completion::begun(py, answer, names.of(&origin))?;
+            names.add_to(py, &given, &origin)?;
+            Ok(given)
+        },
     )
 }
 
@@ -402,11 +396,13 @@ impl AgentRun {
         )
     }
 
-    /// How it ended: a dict, and the exception that ended it or None. Given once.
+    /// How it ended: a dict, the exception that ended it or None, and facts about the call that gave the
+    /// last answer or None. Given once.
     fn outcome<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         same_process(py, "this run", self.owner)?;
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         let task = outcome.take();
+        let names = Arc::clone(&self.names);
         bridge::spawn(
             py,
             async move {
@@ -417,13 +413,15 @@ impl AgentRun {
                     None => Err(ended),
                 }
             },
-            |py, outcome: Outcome| {
+            move |py, outcome: Outcome| {
                 let data = from_json(py, &outcome.to_json())?;
                 let error = match &outcome.stop {
                     Stop::Failed(error) => Some(to_py(py, error).into_value(py)),
                     _ => None,
                 };
-                Ok((data, error).into_pyobject(py)?.into_any().unbind())
+                let facts = names.facts(py, &outcome.origin)?;
+                let ended = (data, error, facts);
+                Ok(ended.into_pyobject(py)?.into_any().unbind())
             },
         )
     }

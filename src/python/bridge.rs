@@ -241,11 +241,11 @@ impl Drop for EndTask {
     }
 }
 
-async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(future)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|panic| {
+/// As all that is done with the future of a call, it adds to it and does not take it into a block of
+/// its own: each block would have room for it twice, and be copied with it.
+fn caught<T>(future: impl Future<Output = Result<T>>) -> impl Future<Output = Result<T>> {
+    AssertUnwindSafe(future).catch_unwind().map(|outcome| {
+        outcome.unwrap_or_else(|panic| {
             let what = panic
                 .downcast_ref::<&str>()
                 .map(ToString::to_string)
@@ -256,6 +256,7 @@ async fn caught<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
                 format!("a defect of toolbridge stopped the call: {what}"),
             ))
         })
+    })
 }
 
 /// The error for an object that a forked child inherited.
@@ -307,8 +308,7 @@ fn submit<T: Send + 'static>(
         task,
     };
     waiting.call_method1(intern!(py, "add_done_callback"), (end,))?;
-    let work = async move {
-        let outcome = caught(future).await;
+    let work = caught(future).map(move |outcome| {
         queue.push(Item {
             future: Some(id),
             delivery: Box::new(move |py| match outcome {
@@ -316,7 +316,7 @@ fn submit<T: Send + 'static>(
                 Err(error) => Err(to_py(py, &error)),
             }),
         });
-    };
+    });
     let work = Abortable::new(work, registration).map(drop);
     match runtime::submit(Box::pin(work), order) {
         Ok(()) => Ok(waiting),
@@ -333,10 +333,9 @@ pub(crate) fn block_on<T: Send + 'static>(
     let runtime = runtime::handle().map_err(|error| to_py(py, &error))?;
     let (sender, receiver) = mpsc::sync_channel(1);
     let receiver = Mutex::new(receiver);
-    let task = runtime.spawn(async move {
-        // The receiver is gone only when the waiting thread was interrupted.
-        let _ = sender.send(caught(future).await);
-    });
+    // The receiver is gone only when the waiting thread was interrupted.
+    let work = caught(future).map(move |outcome| drop(sender.send(outcome)));
+    let task = runtime.spawn(work);
     loop {
         match py.detach(|| lock(&receiver).recv_timeout(SIGNAL_INTERVAL)) {
             Ok(Ok(value)) => return convert(py, value),

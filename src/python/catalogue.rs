@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::llm::catalogue;
+use crate::llm::catalogue::cost::FullUsage;
 use crate::python::{convert, error};
 
 fn read<T: serde::de::DeserializeOwned>(value: &Bound<'_, PyAny>, what: &str) -> PyResult<T> {
@@ -88,7 +89,7 @@ fn catalogue_cost(
     tier: Option<&str>,
     facts: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Option<(f64, f64, f64)>> {
-    let usage: Map<String, Value> = read(usage, "a dict of counts")?;
+    let usage: FullUsage = read(usage, "a dict of counts")?;
     let facts: Option<Map<String, Value>> = facts
         .map(|facts| read(facts, "a dict of prices"))
         .transpose()?;

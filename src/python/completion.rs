@@ -12,17 +12,16 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
+use crate::agent::model::checked::misfit;
 use crate::error::{Error, ErrorContext, ErrorKind};
 use crate::llm::chat_stream::{ChatStream as CoreStream, Taken};
 use crate::llm::client::{AnswerContext, ChatClient, StreamedAnswer};
 use crate::llm::failure::snippet;
 use crate::llm::model_id::ModelId;
-use crate::llm::retry::random_bits;
 use crate::python::bridge;
 use crate::python::convert::{from_json, to_json};
 use crate::python::error::to_py;
 use crate::runtime;
-use crate::schema::validate::{Fault, Schema};
 
 mod options;
 
@@ -147,28 +146,6 @@ fn json_misfit(schema: &Bound<'_, PyAny>, text: &str) -> PyResult<Option<String>
     Ok(misfit(&schema, text).err())
 }
 
-fn misfit(schema: &str, text: &str) -> Result<(), String> {
-    let schema = Schema::compile(schema)
-        .map_err(|problem| format!("the JSON Schema cannot be used: {problem}"))?;
-    let value = serde_json::from_str(text)
-        .map_err(|problem| format!("the answer is not JSON: {problem}"))?;
-    schema
-        .check(&value, text.len())
-        .map_err(|fault| match fault {
-            Fault::Mismatch(mismatch) => {
-                let place = match mismatch.path.as_str() {
-                    "" => "the answer",
-                    path => path,
-                };
-                format!(
-                    "{place} is {}, and the schema takes {} there",
-                    mismatch.found, mismatch.accepted
-                )
-            }
-            Fault::GaveUp(why) => format!("the answer could not be checked: {why}"),
-        })
-}
-
 /// The provider and the wire name of a model.
 #[pyfunction]
 fn model_provider(
@@ -227,7 +204,7 @@ fn undecodable(
 }
 
 /// What `_hidden_params` of a response holds.
-fn facts<'py>(
+pub(super) fn facts<'py>(
     py: Python<'py>,
     context: &AnswerContext,
     model: &str,
@@ -250,7 +227,7 @@ fn facts<'py>(
     facts.set_item(intern!(py, "api_base"), &context.api_base)?;
     facts.set_item(intern!(py, "model_id"), py.None())?;
     facts.set_item(intern!(py, "response_cost"), py.None())?;
-    facts.set_item(intern!(py, "litellm_call_id"), call_id())?;
+    facts.set_item(intern!(py, "litellm_call_id"), &context.call_id)?;
     facts.set_item(
         intern!(py, "_response_ms"),
         context.elapsed.as_secs_f64() * 1000.0,
@@ -258,19 +235,6 @@ fn facts<'py>(
     facts.set_item(intern!(py, "num_retries"), context.retries)?;
     facts.set_item(intern!(py, "additional_headers"), headers)?;
     Ok(facts)
-}
-
-/// A random UUID, version 4.
-fn call_id() -> String {
-    let (high, low) = (random_bits(), random_bits());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        (low >> 48) & 0x3fff | 0x8000,
-        low & 0xffff_ffff_ffff,
-    )
 }
 
 /// The Rust half of a stream that Python reads.

@@ -1,11 +1,14 @@
-//! The one mapping of [`ErrorKind`] to the Python exception classes.
+//! The one mapping of [`ErrorKind`] to the Python exception classes, and back.
+
+use std::fmt;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::error::{Error, ErrorKind, Loss};
+use crate::agent::model::checked::Misfit;
+use crate::error::{Error, ErrorContext, ErrorKind, Loss, Tried};
 use crate::python::convert::from_json;
 
 /// The name of the class in `toolbridge.exceptions`.
@@ -46,13 +49,106 @@ fn class_name(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// The kinds that an exception which comes from Python may have: all errors of a completion call.
+const KINDS: [ErrorKind; 20] = [
+    ErrorKind::Connection,
+    ErrorKind::Timeout,
+    ErrorKind::JsonSchemaValidation,
+    ErrorKind::ResponseValidation,
+    ErrorKind::ContextWindowExceeded,
+    ErrorKind::ContentPolicyViolation,
+    ErrorKind::UnsupportedParams,
+    ErrorKind::BadRequest,
+    ErrorKind::Authentication,
+    ErrorKind::PaymentRequired,
+    ErrorKind::PermissionDenied,
+    ErrorKind::NotFound,
+    ErrorKind::Conflict,
+    ErrorKind::UnprocessableEntity,
+    ErrorKind::RateLimit,
+    ErrorKind::InternalServer,
+    ErrorKind::BadGateway,
+    ErrorKind::ServiceUnavailable,
+    ErrorKind::Status,
+    ErrorKind::Api,
+];
+
+/// An exception that is the cause of an error: that error is this exception.
+#[derive(Debug)]
+struct Raised(PyErr);
+
+impl fmt::Display for Raised {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("raised in Python")
+    }
+}
+
+impl std::error::Error for Raised {}
+
+/// An exception of Python as an error; [`to_py`] gives the same exception back.
+pub(crate) fn from_py(py: Python<'_>, exception: PyErr) -> Error {
+    let value = exception.value(py);
+    let kind = kind_of(value).unwrap_or(ErrorKind::Internal);
+    let message = value.str().map_or_else(
+        |_| "an exception without a sentence".to_owned(),
+        |message| message.to_string(),
+    );
+    let text = |name: &str| value.getattr(name).ok()?.extract().ok();
+    let status = value.getattr("response").ok();
+    let status = status.filter(|response| !response.is_none());
+    let context = ErrorContext {
+        provider: text("llm_provider"),
+        model: text("model"),
+        // As for an error of the engine: a status is what a provider said.
+        status: status.and_then(|response| response.getattr("status_code").ok()?.extract().ok()),
+        ..ErrorContext::default()
+    };
+    Error::new(kind, message)
+        .with_context(context)
+        .with_source(Raised(exception))
+}
+
+/// The kind of an exception of ours: that of its class, or of the nearest class above it.
+fn kind_of(exception: &Bound<'_, PyAny>) -> Option<ErrorKind> {
+    for class in exception.get_type().mro() {
+        let module: String = class.getattr("__module__").ok()?.extract().ok()?;
+        let name: String = class.getattr("__name__").ok()?.extract().ok()?;
+        if module == "toolbridge.exceptions"
+            && let Some(kind) = KINDS.iter().find(|kind| class_name(**kind) == name)
+        {
+            return Some(*kind);
+        }
+    }
+    None
+}
+
 /// The Python exception of an error, its causes chained.
 pub(crate) fn to_py(py: Python<'_>, error: &Error) -> PyErr {
-    build(py, error).unwrap_or_else(|failure| {
+    let source = std::error::Error::source(error);
+    let raised = source.and_then(|source| source.downcast_ref::<Raised>());
+    let made = raised.map_or_else(|| build(py, error), |raised| Ok(raised.0.clone_ref(py)));
+    let made = made.and_then(|made| match &error.context().tried {
+        Some(tried) => with_tried(py, made, tried),
+        None => Ok(made),
+    });
+    made.unwrap_or_else(|failure| {
         let plain = PyRuntimeError::new_err(error.message().to_owned());
         plain.set_cause(py, Some(failure));
         plain
     })
+}
+
+/// Says on an exception which models were asked.
+fn with_tried(py: Python<'_>, made: PyErr, tried: &Tried) -> PyResult<PyErr> {
+    static TELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let tell = TELL.import(py, "toolbridge._native_errors", "tell_tried")?;
+    let list = PyList::empty(py);
+    for (model, error) in &tried.before {
+        list.append((model, to_py(py, error)))?;
+    }
+    list.append((&tried.last, made.clone_ref(py)))?;
+    tell.call1((made.value(py), list))?;
+    Ok(made)
 }
 
 fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
@@ -83,7 +179,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         let read = read.or_else(|_| Ok::<_, PyErr>(PyString::new(py, data).into_any()))?;
         fields.set_item("rpc_data", read)?;
     }
-    if context.loss == Some(Loss::Unsent) {
+    if context.loss.is_some_and(Loss::leaves_nothing_done) {
         fields.set_item("unsent", true)?;
     }
     if !context.headers.is_empty() {
@@ -96,7 +192,16 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     if context.retries > 0 {
         fields.set_item("num_retries", context.retries)?;
     }
-    let causes = PyList::new(py, error.causes())?;
+    let source = std::error::Error::source(error);
+    let misfit = source.and_then(|source| source.downcast_ref::<Misfit>());
+    let causes = if let Some(misfit) = misfit {
+        fields.set_item("raw_response", &misfit.answer)?;
+        fields.set_item("schema", from_json(py, misfit.schema.as_bytes())?)?;
+        // The sentence says it already.
+        PyList::empty(py)
+    } else {
+        PyList::new(py, error.causes())?
+    };
     let exception = factory.call1((class_name(error.kind()), error.message(), fields, causes))?;
     Ok(PyErr::from_value(exception))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures_util::stream;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -224,11 +224,9 @@ impl Outcome {
             fallbacks,
         };
         let mut context = AnswerContext {
-            provider: deployment.model.provider.name,
-            api_base: deployment.endpoint.base.clone(),
-            headers: HeaderMap::new(),
             elapsed: started.elapsed(),
             retries,
+            ..AnswerContext::new(deployment.model.provider.name, &deployment.endpoint.base)
         };
         match given {
             Given::Whole(whole) => {

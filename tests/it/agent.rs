@@ -1,6 +1,6 @@
 //! The tool loop, with a model and tools that do what a test says.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
-use toolbridge::agent::model::Chunks;
+use toolbridge::agent::model::{Candidate, Chunks, Fallbacks};
 use toolbridge::agent::{
-    Approver, Call, CallTerms, Choice, Conversation, Decision, Event, Listener, Model, Outcome,
-    Reply, Run, Settings, Stop, Tool, Toolbox,
+    Approver, Call, CallTerms, Choice, Conversation, Decision, Event, Head, Listener, Model,
+    Origin, Outcome, Reply, Run, Settings, Stop, Tool, Toolbox,
 };
 use toolbridge::error::{Error, ErrorKind, Result};
 use toolbridge::json::RawJson;
@@ -43,9 +43,19 @@ struct Batches(VecDeque<Bytes>);
 impl Chunks for Batches {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<VecDeque<Bytes>>>> {
         let next = self.0.pop_front().map(|one| VecDeque::from([one]));
-        async move { Ok(next) }.boxed()
+        let is_cut = next.as_ref().is_some_and(|next| next[0] == CUT);
+        async move {
+            if is_cut {
+                return Err(Error::new(ErrorKind::Connection, "it ended early"));
+            }
+            Ok(next)
+        }
+        .boxed()
     }
 }
+
+/// In the place of a chunk: the stream breaks off here.
+const CUT: &str = "\"cut\"";
 
 impl Model for Script {
     fn ask(&self, body: Bytes, streams: bool) -> BoxFuture<'_, Result<Reply>> {
@@ -57,9 +67,15 @@ impl Model for Script {
             let reply = reply.expect("the model is asked once too often")?;
             if let Value::Array(chunks) = reply {
                 let chunks = chunks.iter().map(|chunk| Bytes::from(chunk.to_string()));
-                return Ok(Reply::Stream(Box::new(Batches(chunks.collect())), None));
+                return Ok(Reply::Stream(
+                    Box::new(Batches(chunks.collect())),
+                    Origin::default(),
+                ));
             }
-            Ok(Reply::Whole(RawJson::trusted(reply.to_string()), None))
+            Ok(Reply::Whole(
+                RawJson::trusted(reply.to_string()),
+                Origin::default(),
+            ))
         }
         .boxed()
     }
@@ -226,6 +242,8 @@ async fn a_model_calls_a_tool_and_answers() {
     let back = json!({
         "content": null, "role": "assistant",
         "tool_calls": [call("a", "echo-say", r#"{"text": "hello"}"#)],
+        // Signatures and citations are there.
+        "provider_specific_fields": {"x": 1},
     });
     assert_eq!(messages[1], back);
     assert_eq!(told(&asked[1]), [("a", "hello")]);
@@ -235,6 +253,45 @@ async fn a_model_calls_a_tool_and_answers() {
     assert_eq!(outcome.calls.len(), 1);
     let response = outcome.response.unwrap().to_value().unwrap();
     assert_eq!(response["choices"][0]["message"]["content"], "done");
+}
+
+#[tokio::test]
+async fn others_answer_for_a_model_that_fails_before_its_stream_begins() {
+    let busy = || Err(Error::new(ErrorKind::RateLimit, "busy"));
+    let chunk = |delta: Value| json!({"choices": [{"index": 0, "delta": delta}]});
+    let first = Script::new([says("unused")]);
+    *first.replies.lock().unwrap() = VecDeque::from([
+        busy(),
+        Ok(json!([
+            chunk(json!({"content": "x"})),
+            serde_json::from_str::<Value>(CUT).unwrap()
+        ])),
+    ]);
+    let other = Script::new([json!([chunk(json!({"content": "y"}))])]);
+    let head = |model: &str| Head::new(json!({"model": model}).as_object().unwrap().clone());
+    let candidate = |name: &str, model: &Arc<Script>| Candidate {
+        name: name.to_owned(),
+        head: head(name).unwrap(),
+        model: Arc::<Script>::clone(model),
+    };
+    let chain = Fallbacks {
+        candidates: vec![candidate("a", &first), candidate("b", &other)],
+        order: vec![1],
+        wider: HashMap::new(),
+    };
+    let body = head("a").unwrap().body(b"[1]", b"[{}]", true);
+    let reply = chain.ask(body.clone(), true).await.unwrap();
+    assert_eq!(reply.origin().place, 1);
+    assert_eq!(reply.origin().tried[0].0, "a");
+    let wanted = json!({"model": "b", "messages": [1], "tools": [{}], "stream": true});
+    assert_eq!(other.asked(), [wanted]);
+    // One that began is the answer, whatever becomes of it.
+    let Reply::Stream(mut chunks, origin) = chain.ask(body, true).await.unwrap() else {
+        panic!("not a stream");
+    };
+    assert_eq!((origin.place, origin.tried.len()), (0, 0));
+    assert!(chunks.next().await.unwrap().is_some());
+    assert!(chunks.next().await.is_err());
 }
 
 #[tokio::test]
@@ -272,6 +329,33 @@ async fn what_goes_wrong_with_a_call_is_told_to_the_model() {
     assert_eq!(tools.called().len(), 2);
     let failed: Vec<_> = outcome.calls.iter().map(|done| done.is_error).collect();
     assert_eq!(failed, [true, true, true, true, true, false]);
+}
+
+#[tokio::test]
+async fn a_call_of_a_stream_that_breaks_off_is_not_made() {
+    let chunk = |delta: Value| json!({"choices": [{"index": 0, "delta": delta}]});
+    let whole = call("b", "echo-say", r#"{"text": "whole"}"#);
+    let mut begun = whole.clone();
+    begun["index"] = json!(0);
+    let cut = json!([chunk(json!({"tool_calls": [begun]})), "cut"]);
+    let first = json!([
+        chunk(json!({"tool_calls": [call("a", "echo-say", r#"{"text": "x"}"#)]})),
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    ]);
+    let model = Script::new([first, cut]);
+    let tools = Arc::<Tools>::default();
+    let outcome = run(&model, &tools, Settings::default())
+        .streaming()
+        .go()
+        .await;
+    let Stop::Failed(error) = &outcome.stop else {
+        panic!("{:?}", outcome.stop);
+    };
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert_eq!(tools.called().len(), 1);
+    // What was whole is there, so that the run can go on from it.
+    assert_eq!(outcome.messages.len(), 3);
+    assert_eq!(outcome.rounds, 2);
 }
 
 #[tokio::test(start_paused = true)]

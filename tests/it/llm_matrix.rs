@@ -141,35 +141,40 @@ fn whole(play: &Play, body: &Value, notes: &Notes) -> Value {
     serde_json::from_slice(&checked).unwrap()
 }
 
-/// The events of a stream that comes in these pieces.
-fn events(wire: Wire, pieces: &[&[u8]]) -> Vec<Event> {
+/// The events of a stream that comes in two parts, and how many are over with the first.
+fn events(wire: Wire, first: &Bytes, second: &Bytes) -> (Vec<Event>, usize) {
     let mut framer = Framer::new(wire.framing());
     let mut events = Vec::new();
-    for piece in pieces {
-        framer
-            .feed(&Bytes::copy_from_slice(piece), &mut events)
-            .unwrap();
-    }
+    framer.feed(first, &mut events).unwrap();
+    let count = events.len();
+    framer.feed(second, &mut events).unwrap();
     events.extend(framer.finish());
-    events
+    (events, count)
 }
 
-/// The chunks of a stream, the same wherever it is split: its events are the same at every place, and its chunks
-/// where each byte comes alone.
-async fn streamed(play: &Play, text: &[u8], notes: &Notes) -> Vec<Value> {
-    let (chunks, error) = play.stream(vec![Bytes::copy_from_slice(text)], notes).await;
-    assert!(error.is_none(), "{error:?}");
+/// The chunks of a stream, the same wherever it is split. All that is made of a part is made of the events that
+/// are over with it: they are told apart at every place, and chunks are made of every way to share them out.
+async fn streamed(play: &Play, text: Bytes, notes: &Notes) -> Vec<Value> {
     let wire = play.endpoint.wire;
-    let whole = events(wire, &[text]);
+    let chunks = play.stream_as_is(vec![text.clone()], notes).await;
+    let (whole, _) = events(wire, &text, &Bytes::new());
+    let mut shared_out = None;
     for place in 1..text.len() {
-        let (first, second) = text.split_at(place);
-        assert_eq!(events(wire, &[first, second]), whole, "split at {place}");
+        let (first, second) = (text.slice(..place), text.slice(place..));
+        let (found, count) = events(wire, &first, &second);
+        assert_eq!(found, whole, "split at {place}");
+        if shared_out.replace(count) != Some(count) {
+            let found = play.stream_as_is(vec![first, second], notes).await;
+            assert_eq!(found, chunks, "split at {place}");
+        }
     }
-    let bytes = text.iter().map(|byte| Bytes::copy_from_slice(&[*byte]));
-    let (alone, error) = play.stream(bytes.collect(), notes).await;
-    assert!(error.is_none(), "byte by byte: {error:?}");
-    assert_eq!(alone, chunks, "byte by byte");
+    let bytes = (0..text.len()).map(|place| text.slice(place..=place));
+    let found = play.stream_as_is(bytes.collect(), notes).await;
+    assert_eq!(found, chunks, "byte by byte");
+    let chunks = chunks.iter();
     chunks
+        .map(|chunk| serde_json::from_slice(chunk).unwrap())
+        .collect()
 }
 
 /// What a caller gets of each kind, whole and as a stream.
@@ -190,7 +195,7 @@ fn found(name: &str, play: &Play) -> Map<String, Value> {
         }
         if let Some(events) = said.get("stream") {
             let bytes = framed(play.endpoint.wire, events.as_array().unwrap());
-            let chunks = runtime.block_on(streamed(play, &bytes, &notes));
+            let chunks = runtime.block_on(streamed(play, bytes.into(), &notes));
             got.insert("stream".to_owned(), Value::from(chunks));
         }
         found.insert(kind, Value::Object(got));

@@ -3,6 +3,7 @@
 use http::header;
 use serde_json::{Value, json};
 use toolbridge::error::{Error, ErrorKind};
+use toolbridge::llm::catalogue;
 use toolbridge::llm::conversion::parameters::{OPENAI, Policy, adapt};
 use toolbridge::llm::model_id::ModelId;
 use toolbridge::llm::provider::service::Kind;
@@ -278,13 +279,15 @@ fn bare_names_go_where_litellm_sends_them() {
 fn quirks_name_parameters_that_there_are() {
     for provider in provider::all() {
         let own = &provider.parameters;
-        let unsupported = own.unsupported.iter().map(String::as_str);
+        let of_models = own.models.iter().flat_map(|some| &some.unsupported);
+        let unsupported = own.unsupported.iter().chain(of_models);
         let others = own
             .rename
             .keys()
             .chain(own.maximum.keys())
-            .chain(own.force.keys());
-        for name in unsupported.chain(others.map(String::as_str)) {
+            .chain(own.force.keys())
+            .chain(own.instead.keys());
+        for name in unsupported.chain(others).map(String::as_str) {
             assert!(OPENAI.contains(&name), "{}: {name}", provider.name);
         }
         assert!(
@@ -300,14 +303,26 @@ fn quirks_name_parameters_that_there_are() {
         for name in own.rename.keys() {
             assert!(!own.unsupported.contains(name), "{}: {name}", provider.name);
         }
+        for some in &own.models {
+            let again = some
+                .unsupported
+                .iter()
+                .find(|name| own.unsupported.contains(name));
+            assert_eq!(again, None, "{}: no model takes it", provider.name);
+        }
     }
 }
 
 fn adapted(name: &str, body: Value, policy: &Policy) -> Result<Value, Error> {
+    adapted_for(&format!("{name}/m"), body, policy)
+}
+
+fn adapted_for(model: &str, body: Value, policy: &Policy) -> Result<Value, Error> {
+    let (name, _) = model.split_once('/').unwrap();
     let (Some(provider), Value::Object(body)) = (provider::by_name(name), body) else {
         unreachable!("a provider and an object");
     };
-    adapt(body, provider, "m", policy).map(Value::Object)
+    adapt(body, provider, model, policy).map(Value::Object)
 }
 
 #[test]
@@ -348,7 +363,7 @@ fn what_is_particular_about_parameters_is_done_to_the_body() {
 
 #[test]
 fn parameters_that_a_row_refuses_are_refused_by_name_unless_the_caller_says_otherwise() {
-    let body = json!({"logit_bias": {"1": 1}, "n": 2, "temperature": 1, "metadata": {"a": "b"}});
+    let body = json!({"logit_bias": {"1": 1}, "n": 2, "temperature": 1, "user": "u"});
     let error = adapted("groq", body.clone(), &Policy::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnsupportedParams);
     assert!(error.message().contains("logit_bias, n "), "{error}");
@@ -357,7 +372,7 @@ fn parameters_that_a_row_refuses_are_refused_by_name_unless_the_caller_says_othe
         ..Policy::default()
     };
     let sent = adapted("groq", body.clone(), &drop).unwrap();
-    assert_eq!(sent, json!({"temperature": 1, "metadata": {"a": "b"}}));
+    assert_eq!(sent, json!({"temperature": 1, "user": "u"}));
     let allow = Policy {
         allowed: vec!["n".to_owned(), "logit_bias".to_owned()],
         ..Policy::default()
@@ -373,6 +388,98 @@ fn a_value_that_changes_nothing_is_left_out_where_the_parameter_is_refused() {
     });
     let sent = adapted("ai21", nothing, &Policy::default()).unwrap();
     assert_eq!(sent, json!({"n": 1}));
+}
+
+#[test]
+fn models_of_xai_that_reason_refuse_what_reasoning_refuses() {
+    let body = json!({"stop": "x", "presence_penalty": 0.5, "frequency_penalty": 0.5});
+    let reasons = |model: &str| adapted_for(model, body.clone(), &Policy::default()).is_err();
+    let known = catalogue::names().into_iter();
+    let known: Vec<String> = known.filter(|name| name.starts_with("xai/")).collect();
+    for model in &known {
+        if catalogue::supports(model, None, "reasoning").unwrap() {
+            assert!(reasons(model), "{model}");
+        }
+    }
+    // What the catalogue does not say of models that do.
+    for model in ["xai/grok-4", "xai/grok-4-fast-reasoning"] {
+        assert!(reasons(model), "{model}");
+    }
+    for model in [
+        "xai/grok-3",
+        "xai/grok-2-1212",
+        "xai/grok-4-fast-non-reasoning",
+        "xai/grok-4.20-0309-non-reasoning",
+    ] {
+        assert!(known.iter().any(|name| name == model), "{model}");
+        assert!(!reasons(model), "{model}");
+    }
+    let error = adapted_for("xai/grok-4", body.clone(), &Policy::default()).unwrap_err();
+    let names = "frequency_penalty, presence_penalty, stop ";
+    assert!(error.message().contains(names), "{error}");
+    // A penalty of nothing is refused too, so it does not go out.
+    let nothing = json!({"presence_penalty": 0, "seed": 1});
+    let sent = adapted_for("xai/grok-4", nothing, &Policy::default()).unwrap();
+    assert_eq!(sent, json!({"seed": 1}));
+    let allow = Policy {
+        allowed: vec!["stop".to_owned()],
+        ..Policy::default()
+    };
+    let stop = json!({"stop": "x"});
+    assert_eq!(
+        adapted_for("xai/grok-4", stop.clone(), &allow).unwrap(),
+        stop
+    );
+}
+
+#[test]
+fn models_of_xai_are_told_how_hard_to_think_where_they_let_themselves_be_told() {
+    let effort = json!({"reasoning_effort": "low"});
+    let takes = |model| adapted_for(model, effort.clone(), &Policy::default()).is_ok();
+    for model in [
+        "xai/grok-3-mini",
+        "xai/grok-4.3",
+        "xai/grok-4.5",
+        "xai/grok-4.20-multi-agent-0309",
+    ] {
+        assert!(takes(model), "{model}");
+    }
+    for model in [
+        "xai/grok-3",
+        "xai/grok-4",
+        "xai/grok-4-1-fast",
+        "xai/grok-4.20-0309-reasoning",
+    ] {
+        assert!(!takes(model), "{model}");
+    }
+    // It thinks all the same.
+    let none = json!({"reasoning_effort": "none"});
+    assert!(adapted_for("xai/grok-4", none.clone(), &Policy::default()).is_err());
+    assert_eq!(
+        adapted("ai21", none, &Policy::default()).unwrap(),
+        json!({})
+    );
+}
+
+#[test]
+fn no_effort_is_no_thinking_at_deepseek() {
+    let done = |body| adapted("deepseek", body, &Policy::default()).unwrap();
+    assert_eq!(
+        done(json!({"reasoning_effort": "none"})),
+        json!({"thinking": {"type": "disabled"}})
+    );
+    let high = json!({"reasoning_effort": "high"});
+    assert_eq!(done(high.clone()), high);
+    // What the caller says in the provider's own words stands.
+    let enabled = json!({"thinking": {"type": "enabled"}});
+    let both = json!({"reasoning_effort": "none", "thinking": {"type": "enabled"}});
+    assert_eq!(done(both), enabled);
+    let allow = Policy {
+        allowed: vec!["reasoning_effort".to_owned()],
+        ..Policy::default()
+    };
+    let none = json!({"reasoning_effort": "none"});
+    assert_eq!(adapted("deepseek", none.clone(), &allow).unwrap(), none);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use toolbridge::error::{ErrorKind, Result};
+use toolbridge::error::{ErrorKind, Loss, Result};
 use toolbridge::json::RawJson;
 use toolbridge::mcp::lasting::Reach as _;
 use toolbridge::mcp::{CallOptions, Endurance, Jitter, Lasting, Params, Status};
@@ -189,6 +189,23 @@ async fn a_call_that_never_left_is_sent_over_the_next_connection() {
         ]
     );
     assert_eq!(world.times.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_given_one_session_anew() {
+    let world = World::new(&[]);
+    let lasting = start(&world, Endurance::default());
+    world.then(&[Call::IsForgotten]);
+    call(&lasting, "tools/call", json!({"name": "pay"}))
+        .await
+        .unwrap();
+    world.then(&[Call::IsForgotten, Call::IsForgotten]);
+    let error = call(&lasting, "tools/list", json!(null)).await.unwrap_err();
+    assert_eq!(error.context().loss, Some(Loss::Forgotten));
+    // The others are not kept waiting for longer than one server that died twice.
+    call(&lasting, "tools/list", json!(null)).await.unwrap();
+    assert_eq!(world.calls().len(), 5);
+    assert_eq!(lasting.generation(), 4);
 }
 
 #[tokio::test(start_paused = true)]

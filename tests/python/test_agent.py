@@ -13,7 +13,7 @@ import pytest
 import toolbridge
 from scripted_openai import DONE, Endpoint, chunk, serve, stream
 from scripted_openai import answer as reply
-from toolbridge import Client, RoundLimitError, agent
+from toolbridge import Client, Gateway, RoundLimitError, agent
 from toolbridge.exceptions import ConfigurationError, ContextWindowExceededError
 
 SERVER = Path(__file__).parent / "servers" / "agent_tools.py"
@@ -77,6 +77,28 @@ async def test_a_run_calls_tools_of_a_real_server_and_ends_with_the_answer():
     assert result.messages[-1]["content"] == "it is 8"
     # The same as plain JSON.
     assert json.loads(json.dumps(result.to_dict()))["rounds"] == 2
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_the_response_of_a_run_has_the_facts_of_a_completion(streams):
+    headers = {"x-ratelimit-remaining-requests": "7"}
+    whole = reply({**says("done"), "model": "gpt-4o"}, headers=headers)
+    end = {**chunk({}, "stop"), "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head, *pieces = stream(chunk({"content": "done"}), end, DONE)
+    streamed = [head.replace(b"\r\n\r\n", f"\r\n{lines}\r\n".encode()), *pieces]
+    with serve(streamed if streams else whole) as endpoint:
+        async with Client(servers()) as client:
+            run = client.run("openai/gpt-4o", GO, stream=streams, **endpoint.settings)
+            facts = (await run).response._hidden_params
+    assert run.response._hidden_params is facts
+    assert (facts["custom_llm_provider"], facts["litellm_model_name"]) == (
+        "openai",
+        "openai/gpt-4o",
+    )
+    assert facts["api_base"] == endpoint.api_base
+    assert facts["response_cost"] > 0
+    assert facts["additional_headers"]["x-ratelimit-remaining-requests"] == "7"
 
 
 async def test_events_come_as_they_happen():
@@ -259,6 +281,35 @@ async def test_a_call_that_hangs_is_given_up_and_told(tmp_path):
     }
 
 
+@pytest.mark.parametrize("limited_by", ["server", "caller", "gateway"])
+async def test_a_limit_is_named_by_the_setting_that_it_comes_from(limited_by, tmp_path):
+    diary = str(tmp_path / "diary")
+    described = servers(**({} if limited_by == "caller" else {"timeout": 0.5}))
+    if limited_by == "server":
+        with serve(
+            reply(says(calls=[call("a", "t-hang", diary=diary)])), reply(says("x"))
+        ) as endpoint:
+            async with Client(described) as client:
+                await client.run("openai/m", GO, **endpoint.settings)
+        sentence = told(endpoint.requests[1].body)["a"]
+    elif limited_by == "caller":
+        async with Client(described) as client:
+            with pytest.raises(toolbridge.MCPTimeoutError) as caught:
+                await client.call_tool("t-hang", {"diary": diary}, 0.5)
+        sentence = str(caught.value)
+    else:
+        async with (
+            Gateway({"mcp_servers": described["mcpServers"]}) as gateway,
+            Client(f"{gateway.url}/mcp") as client,
+        ):
+            with pytest.raises(toolbridge.MCPError) as refused:
+                await client.call_tool("t-hang", {"diary": diary})
+        sentence = str(refused.value)
+    setting = "read_timeout_seconds" if limited_by == "caller" else "`timeout` of the server"
+    assert "did not answer tools/call within 0.5" in sentence
+    assert f"Give it more time with {setting}" in sentence
+
+
 async def test_a_large_catalogue_is_searched_and_every_call_is_checked():
     asked = [call("a", "search_tools", query="add numbers"), call("b", "search_tools", query="zzz")]
     made = [
@@ -322,8 +373,8 @@ async def test_a_long_result_comes_in_parts():
         ({"tools": ["t-ad"]}, 'did you mean "t-add"'),
         ({"max_rounds": 0}, "max_rounds is 0"),
         ({"n": 2}, "n is 2"),
-        ({"mock_response": "x"}, "a run takes no mock_response"),
-        ({"fallbacks": ["x"]}, "a run takes no fallbacks"),
+        ({"functions": [{"name": "x"}]}, "a run takes no functions: .* no id"),
+        ({"fallbacks": [{"model": "x", "tools": []}]}, "a fallback has tools"),
         ({"decisions": {}}, "give its result as resume"),
         ({"resume": {}}, "resume takes the result of another run"),
     ],

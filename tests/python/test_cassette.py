@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import toolbridge
-from scripted_openai import DONE, chunk, serve, stream
+from scripted_openai import DONE, chunk, error, serve, stream
 from scripted_openai import answer as reply
 from test_agent import GO, call, says, servers
 from toolbridge import Client
-from toolbridge.exceptions import ConfigurationError
+from toolbridge.exceptions import APIError, ConfigurationError, RateLimitError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +68,30 @@ async def test_a_stream_is_replayed_as_a_stream(tmp_path):
     assert deltas == ["it is ", "noon \u2028 \x7f"]
 
 
+async def test_a_failure_is_replayed_as_the_exception_that_it_was(tmp_path):
+    file = tmp_path / "run.yaml"
+    refusal = reply(error("slow down, hunter2"), "429 Too Many Requests")
+    with (
+        serve(refusal) as endpoint,
+        toolbridge.cassette(file, secrets=["hunter2"]),
+        pytest.raises(RateLimitError),
+    ):
+        await run(servers(), **endpoint.settings)
+    text = file.read_text()
+    assert '"kind": "rate_limit"' in text
+    assert "hunter2" not in text
+    with toolbridge.cassette(file), pytest.raises(RateLimitError, match="slow down") as caught:
+        await run(GONE, **NOWHERE)
+    failure = caught.value
+    assert (failure.status_code, failure.llm_provider, failure.model) == (429, "openai", "openai/m")
+    # Files of before say no kind.
+    begin, end = text.index('    {\n      "kind"'), text.rindex("    }") + len("    }")
+    file.write_text(text[:begin] + '    "slow down"' + text[end:])
+    with toolbridge.cassette(file), pytest.raises(APIError, match="slow down") as caught:
+        await run(GONE, **NOWHERE)
+    assert not isinstance(caught.value, RateLimitError)
+
+
 async def test_another_request_says_where_it_differs(tmp_path):
     file = tmp_path / "run.yaml"
     await record(file)
@@ -90,6 +114,10 @@ async def test_what_is_no_cassette_is_refused(tmp_path):
         ("version: 1\ninteractions:\n- kind: nothing\n", "interaction 0 is of no kind"),
         ("version: 1\ninteractions:\n- kind: call\n  asked: '{'\n", "has no JSON under asked"),
         ("version: 1\ninteractions:\n- kind: call\n  asked: '{}'\n", "has no answer"),
+        (
+            "version: 1\ninteractions:\n- kind: call\n  asked: '{}'\n  failed: '{\"kind\": \"x\"}'\n",
+            'has a failure of the kind "x"; there are api',
+        ),
     ]:
         file.write_text(text)
         with pytest.raises(ConfigurationError, match=why), toolbridge.cassette(file):

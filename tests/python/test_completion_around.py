@@ -142,6 +142,16 @@ def test_messages_that_are_too_long_go_to_the_model_of_the_dict_and_others_do_no
         ask(endpoint, context_window_fallback_dict=larger)
 
 
+def test_models_of_the_dict_that_lead_to_one_another_are_not_asked_round_and_round():
+    around = {"openai/a": "openai/b", "openai/b": "openai/a"}
+    with (
+        serve(*[TOO_LONG] * 4) as endpoint,
+        pytest.raises(toolbridge.ContextWindowExceededError),
+    ):
+        ask(endpoint, context_window_fallback_dict=around)
+    assert models(endpoint) == ["a", "b", "a"]
+
+
 def test_a_stream_that_does_not_begin_is_asked_elsewhere_and_one_that_began_is_not():
     good = stream(chunk({"role": "assistant", "content": "x"}, "stop"), DONE)
     with serve(BUSY, good) as endpoint:

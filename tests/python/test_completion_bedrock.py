@@ -168,6 +168,20 @@ def test_a_body_fits_the_model_of_the_service(case):
     assert body_problems(request.body) == []
 
 
+@pytest.mark.parametrize("is_dumped", [False, True])
+def test_what_an_answer_is_drawn_from_goes_back_with_its_message(is_dumped):
+    place = {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}
+    citation = {"title": "a", "sourceContent": [{"text": "it is Paris"}], "location": place}
+    cited = {"citationsContent": {"content": [{"text": "Paris"}], "citations": [citation]}}
+    first = {**ANSWER, "output": {"message": {"role": "assistant", "content": [cited]}}}
+    with serve(Reply(first), Reply(ANSWER)) as endpoint:
+        message = complete(endpoint).choices[0].message
+        said = message.model_dump() if is_dumped else message
+        complete(endpoint, messages=[*QUESTION, said, *QUESTION])
+    assert endpoint.requests[1].body["messages"][1]["content"] == [cited]
+    assert body_problems(endpoint.requests[1].body) == []
+
+
 def test_a_stream_is_asked_for_by_its_url_and_ends_with_its_usage():
     with serve(Reply(text("Grüße ", "🦀"), headers=STREAM)) as endpoint:
         chunks = list(complete(endpoint, stream=True, stream_options={"include_usage": True}))
@@ -297,28 +311,17 @@ def test_credentials_and_region_come_from_the_profile(monkeypatch, tmp_path):
         without_keys(endpoint, aws_profile_name="nobody", aws_region_name="eu-north-1")
 
 
-@pytest.mark.parametrize(
-    ("lines", "command"),
-    [
-        ("sso_session = work\nsso_account_id = 1\nsso_role_name = r\n", "aws sso login"),
-        ("login_session = arn:aws:iam::123456789012:user/me\n", "aws login"),
-    ],
-)
 @pytest.mark.parametrize("is_named", [True, False])
-def test_a_profile_of_a_login_says_what_to_do_instead(
-    monkeypatch, tmp_path, lines, command, is_named
-):
-    session = (
-        "[sso-session work]\nsso_region = us-east-1\nsso_start_url = https://a.awsapps.com/start\n"
-    )
-    (tmp_path / "config").write_text(f"{session}[profile dev]\nregion = us-east-1\n{lines}")
+def test_a_profile_of_aws_login_says_what_to_do_instead(monkeypatch, tmp_path, is_named):
+    login = "login_session = arn:aws:iam::123456789012:user/me\n"
+    (tmp_path / "config").write_text(f"[profile dev]\nregion = us-east-1\n{login}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     arguments = {"aws_profile_name": "dev"} if is_named else {}
     if not is_named:
         monkeypatch.setenv("AWS_PROFILE", "dev")
     with serve() as endpoint, pytest.raises(toolbridge.AuthenticationError) as caught:
         without_keys(endpoint, **arguments)
-    assert f"`{command}`" in str(caught.value)
+    assert "`aws login`" in str(caught.value)
     assert "aws configure export-credentials" in str(caught.value)
     assert endpoint.requests == []
 

@@ -61,7 +61,7 @@ async def test_several_rounds_end_in_one_answer():
     assert found._hidden_params["custom_llm_provider"] == "openai"
 
 
-@pytest.mark.parametrize("shown", ["answer", "everything"])
+@pytest.mark.parametrize("shown", ["final", "answer", "everything"])
 async def test_a_stream_shows_the_answer_or_everything(shown):
     deltas = [
         {"role": "assistant", "content": "Let me look. "},
@@ -79,23 +79,95 @@ async def test_a_stream_shows_the_answer_or_everything(shown):
             )
             pieces = [piece async for piece in chunks]
     text = "".join(piece.choices[0].delta.content or "" for piece in pieces)
-    assert text == ("It is 3" if shown == "answer" else "Let me look. It is 3")
+    assert text == ("Let me look. It is 3" if shown == "everything" else "It is 3")
     has_calls = any(piece.choices[0].delta.tool_calls for piece in pieces)
     assert has_calls is (shown == "everything")
     assert "mcp_stream" not in endpoint.requests[0].body
 
 
-async def test_a_long_answer_is_streamed_before_it_ends():
+async def test_a_long_answer_is_streamed_as_it_is_written_if_asked_for():
     first = "word " * 60
     with serve(
         stream(chunk({"content": first}), chunk({"content": "end"}), chunk({}, "stop"), DONE)
     ) as endpoint:
         async with tool() as mcp:
             chunks = await acompletion(
-                "openai/m", GO, tools=[mcp], stream=True, **endpoint.settings
+                "openai/m", GO, tools=[mcp], stream=True, mcp_stream="answer", **endpoint.settings
             )
             pieces = [piece.choices[0].delta.content async for piece in chunks]
     assert pieces[:2] == [first, "end"]
+
+
+async def test_a_stream_hides_even_a_long_text_before_a_call_unless_asked_for_more():
+    words = "word " * 60
+    calls = {"tool_calls": [{**call("a", "w-add", a=1, b=2), "index": 0}]}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    replies = [
+        stream(
+            chunk({"role": "assistant", "content": words}), chunk(calls), chunk({}, "stop"), DONE
+        ),
+        stream(
+            chunk({"role": "assistant", "content": words}),
+            chunk({"content": "end"}),
+            chunk({}, "stop"),
+            {**chunk({}), "choices": [], "usage": usage},
+            DONE,
+        ),
+    ]
+    shown = {}
+    async with tool() as mcp:
+        for name, asked in {"by default": {}, "answer": {"mcp_stream": "answer"}}.items():
+            with serve(*replies) as endpoint:
+                chunks = await acompletion(
+                    "openai/m", GO, tools=[mcp], stream=True, **asked, **endpoint.settings
+                )
+                shown[name] = [piece async for piece in chunks]
+    texts = {
+        name: "".join(p.choices[0].delta.content or "" for p in pieces if p.choices)
+        for name, pieces in shown.items()
+    }
+    assert texts == {"answer": words + words + "end", "by default": words + "end"}
+    first, *_, end, used = shown["by default"]
+    # The answer is not put together: its chunks come as the model made them.
+    assert first.choices[0].delta.content == words
+    assert end.choices[0].finish_reason == "stop"
+    assert end.choices[0].delta.provider_specific_fields["mcp_tool_calls"][0]["id"] == "a"
+    assert used.usage.total_tokens == 7
+
+
+async def test_calls_that_are_the_callers_end_the_stream():
+    mine = {"type": "function", "function": {"name": "mine", "parameters": {"type": "object"}}}
+    calls = {"content": "Wait. ", "tool_calls": [{**call("a", "mine"), "index": 0}]}
+    with serve(stream(chunk(calls), chunk({}, "tool_calls"), DONE)) as endpoint:
+        async with tool() as mcp:
+            chunks = await acompletion(
+                "openai/m", GO, tools=[mcp, mine], stream=True, **endpoint.settings
+            )
+            first, end = [piece async for piece in chunks]
+    assert first.choices[0].delta.tool_calls[0].function.name == "mine"
+    assert end.choices[0].finish_reason == "tool_calls"
+
+
+async def test_a_stream_begins_with_the_model_and_has_its_headers():
+    head, *rest = stream(chunk({"content": "done"}), chunk({}, "stop"), DONE)
+    limited = head.replace(b"\r\n\r\n", b"\r\nx-ratelimit-remaining-requests: 7\r\n\r\n")
+    busy = reply({"error": {"message": "slow down"}}, "429 Too Many Requests")
+    async with tool() as mcp:
+        with serve([limited, *rest], busy) as endpoint:
+            arguments = {"tools": [mcp], "stream": True, **endpoint.settings}
+            chunks = await acompletion("openai/m", GO, **arguments)
+            facts = chunks._hidden_params
+            plain = set(facts)
+            assert facts["additional_headers"]["x-ratelimit-remaining-requests"] == "7"
+            assert facts["_response_ms"] > 0
+            assert len([piece async for piece in chunks]) == 2
+            # What keeps it from beginning is an error of the call, as it is without tools.
+            with pytest.raises(toolbridge.RateLimitError):
+                await acompletion("openai/m", GO, **arguments)
+        with serve([limited, *rest]) as endpoint:
+            chunks = await acompletion("openai/m", GO, stream=True, **endpoint.settings)
+            assert set(chunks._hidden_params) == plain
+            chunks.close()
 
 
 async def test_approval_is_asked_for_or_left_to_the_caller():
@@ -147,6 +219,8 @@ async def test_what_is_no_url_is_the_providers_and_wrong_values_are_named():
         ]:
             with pytest.raises(ConfigurationError, match=why):
                 await acompletion("openai/m", GO, tools=tools, **endpoint.settings)
+        with pytest.raises(ConfigurationError, match="mcp_stream is 'all'; it takes one of"):
+            await acompletion("openai/m", GO, tools=[url], mcp_stream="all", **endpoint.settings)
         with pytest.raises(TransportError):
             await acompletion("openai/m", GO, tools=[url], **endpoint.settings)
     assert endpoint.requests == []

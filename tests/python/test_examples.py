@@ -194,3 +194,9 @@ def test_a_run_that_is_recorded_and_replayed() -> None:
     printed = run("cassette.py")
     assert "- kind: tools" in printed
     assert "The same answer again: True" in printed
+
+
+def test_a_server_that_asks_for_a_completion_is_answered_by_a_model() -> None:
+    printed = run("sampling.py")
+    assert "poet-write_line gave: No tool was offered. (by gpt-4o)" in printed
+    assert "The tool says: No tool was offered. (by gpt-4o)" in printed

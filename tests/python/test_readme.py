@@ -1,7 +1,8 @@
-"""The README: every Python snippet runs as it stands, and the document stays short."""
+"""The README: every Python snippet runs as it stands, its tables are those of TOOLS.md and PROVIDERS.md, and it stays short."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -14,13 +15,19 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+# The documents with snippets.
+DOCUMENTS = [README, ROOT / "PROVIDERS.md"]
 LINES = 120
-SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-# What each snippet prints, in the order of the document.
+SNIPPETS = [
+    snippet
+    for document in DOCUMENTS
+    for snippet in re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
+]
+# What each snippet prints, in the order of the documents.
 PRINTED = [
-    ["It is noon in Paris."],
-    ["clock-get_current_time", "ready", "It is noon in Paris. 4"],
+    ['"timezone": "Europe/Paris"', "It is noon in Paris. 4"],
     ["One, two, three."],
 ]
 KEY = "sk-of-the-readme-test"
@@ -135,6 +142,19 @@ def test_the_snippet_runs_as_it_stands(number: int, base_url: str, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert [part for part in PRINTED[number] if part not in done.stdout] == []
     assert done.stderr == ""
+
+
+def test_its_tables_are_those_of_the_reference() -> None:
+    name = ROOT / "scripts" / "readme_tables.py"
+    spec = importlib.util.spec_from_file_location("readme_tables", name)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    readme = README.read_text(encoding="utf-8")
+    tools = (ROOT / "TOOLS.md").read_text(encoding="utf-8")
+    providers = (ROOT / "PROVIDERS.md").read_text(encoding="utf-8")
+    assert script.rewritten(readme, tools, providers) == readme, "run `make reference`"
 
 
 def test_the_readme_is_short() -> None:

@@ -2,8 +2,7 @@
 
 `RECORD_TOOLS=1 python -m pytest tests/python/test_recorded_tools.py` writes
 `tests/fixtures/schema/servers/<name>.json` anew, from the servers that are installed: those of npm are
-in `.npm`, those of PyPI beside this interpreter (`pip install mcp-server-fetch` for the one that
-nothing else here needs).
+in `.npm`, those of PyPI beside this interpreter.
 """
 
 from __future__ import annotations

@@ -80,6 +80,22 @@ def said(words):
         logger.removeHandler(listener)
 
 
+async def lose():
+    """Open a session and let its server go; returns it with its context, a ping that waits, and the port.
+
+    The loss is known by then. A ping learns of it, for what only reads is sent again wherever the loss
+    meets it; a call is not.
+    """
+    with said("connecting failed") as failed:
+        with Server() as server:
+            port = server.listener.getsockname()[1]
+            stack = session(server)
+            one = await stack.__aenter__()
+        ping = asyncio.ensure_future(one.send_ping())
+        await asyncio.wait_for(failed.wait(), PATIENCE)
+    return one, stack, ping, port
+
+
 @pytest.mark.asyncio
 async def test_a_new_session_is_told_what_the_forgotten_one_was():
     with Forgetful() as server:
@@ -115,25 +131,17 @@ async def test_several_calls_share_one_renewal():
 
 @pytest.mark.asyncio
 async def test_a_call_waits_for_a_server_that_comes_back():
-    # The loss may be noticed, and the first attempt fail, before anybody calls.
-    with said("connecting failed") as failed:
-        with Server() as server:
-            port = server.listener.getsockname()[1]
-            stack = session(server)
-            one = await stack.__aenter__()
-        try:
-            # What only reads is sent again, wherever the loss meets it; the call comes when it is known.
-            ping = asyncio.ensure_future(one.send_ping())
-            await asyncio.wait_for(failed.wait(), PATIENCE)
-            call = asyncio.ensure_future(one.call_tool("any", read_timeout_seconds=PATIENCE))
-            with Server(port=port) as server:
-                assert (await call).content[0].text == "done"
-                await ping
-                assert server.names()[0] == "initialize"
-                assert server.names().count("tools/call") == 1
-                await stack.__aexit__(None, None, None)
-        finally:
-            await one.aclose()
+    one, stack, ping, port = await lose()
+    try:
+        call = asyncio.ensure_future(one.call_tool("any", read_timeout_seconds=PATIENCE))
+        with Server(port=port) as server:
+            assert (await call).content[0].text == "done"
+            await ping
+            assert server.names()[0] == "initialize"
+            assert server.names().count("tools/call") == 1
+            await stack.__aexit__(None, None, None)
+    finally:
+        await one.aclose()
 
 
 @pytest.mark.asyncio
@@ -142,9 +150,7 @@ async def test_a_server_that_stays_down_ends_its_calls_with_the_cause_and_leaves
         async with session(server):
             pass
     before = Counts()
-    with Server() as server:
-        stack = session(server)
-        one = await stack.__aenter__()
+    one, stack, ping, _ = await lose()
     with pytest.raises(MCPTimeoutError, match="reconnecting for the 0.5 s .*: cannot connect"):
         await one.call_tool("any", read_timeout_seconds=0.5)
     begun = time.monotonic()
@@ -152,6 +158,8 @@ async def test_a_server_that_stays_down_ends_its_calls_with_the_cause_and_leaves
         await one.call_tool("any")
     assert time.monotonic() - begun < PATIENCE
     assert "outcome" not in str(failure.value)
+    with pytest.raises(TransportError, match="cannot connect to the MCP server at http"):
+        await ping
     await stack.__aexit__(None, None, None)
     deadline = time.monotonic() + PATIENCE
     while not (now := Counts()) <= before:
@@ -222,20 +230,14 @@ async def test_a_call_that_is_cut_off_is_repeated_if_the_tool_says_that_it_may_b
 
 @pytest.mark.asyncio
 async def test_closing_ends_a_call_that_waits_for_its_server():
-    # As above: the first attempt may fail before anybody calls.
-    with said("connecting failed") as failed:
-        with Server() as server:
-            stack = session(server)
-            one = await stack.__aenter__()
-        ping = asyncio.ensure_future(one.send_ping())
-        await asyncio.wait_for(failed.wait(), PATIENCE)
-        call = asyncio.ensure_future(one.call_tool("any"))
-        await asyncio.sleep(0)
-        await stack.__aexit__(None, None, None)
-        with pytest.raises(ConnectionClosedError, match="was closed, so tools/call was not sent"):
-            await call
-        with pytest.raises(ConnectionClosedError):
-            await ping
+    one, stack, ping, _ = await lose()
+    call = asyncio.ensure_future(one.call_tool("any"))
+    await asyncio.sleep(0)
+    await stack.__aexit__(None, None, None)
+    with pytest.raises(ConnectionClosedError, match="was closed, so tools/call was not sent"):
+        await call
+    with pytest.raises(ConnectionClosedError):
+        await ping
     with pytest.raises(ConnectionClosedError):
         await one.send_ping()
 

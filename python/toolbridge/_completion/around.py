@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from toolbridge import exceptions
 from toolbridge._completion.parameters import PRICES, prepare
 from toolbridge._completion.streaming import CustomStreamWrapper, wrap_stream
+from toolbridge._native_errors import tell_tried
 from toolbridge._toolbridge import (
     chat_completion,
     chat_completion_sync,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     _Step = tuple[str, Request]
 
-__all__ = ["acall", "call"]
+__all__ = ["acall", "call", "next_call"]
 
 # What belongs to the model of the call, whoever provides another one.
 _OF_THE_MODEL = PRICES | {"base_model", "model_info"}
@@ -83,6 +84,11 @@ def call(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
 
 
 async def _asend(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
+    if request.mcp is not None:
+        from toolbridge._completion import mcp_tools
+
+        given = await mcp_tools.arun(model, request)
+        return wrap_stream(given) if "stream" in request.body else _response(given)
     if request.mock is not None:
         from asyncio import sleep
 
@@ -91,11 +97,6 @@ async def _asend(model: str, request: Request) -> ModelResponse | CustomStreamWr
         await sleep(mock.wait_time(request))
         return mock.answer(model, request)
     is_stream = "stream" in request.body
-    if request.mcp is not None:
-        from toolbridge._completion import mcp_tools
-
-        given = await mcp_tools.arun(model, request)
-        return wrap_stream(given) if is_stream else _response(given)
     if request.router is not None:
         given = await request.router.ask(model, request.body)
         return wrap_stream(given) if is_stream else _response(given)
@@ -105,6 +106,10 @@ async def _asend(model: str, request: Request) -> ModelResponse | CustomStreamWr
 
 
 def _send(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
+    if request.mcp is not None:
+        from toolbridge._completion import mcp_tools
+
+        return _response(mcp_tools.run(model, request))
     if request.mock is not None:
         from time import sleep
 
@@ -113,10 +118,6 @@ def _send(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
         sleep(mock.wait_time(request))
         return mock.answer(model, request)
     is_stream = "stream" in request.body
-    if request.mcp is not None:
-        from toolbridge._completion import mcp_tools
-
-        return _response(mcp_tools.run(model, request))
     if request.router is not None:
         given = request.router.ask_sync(model, request.body)
         return wrap_stream(given) if is_stream else _response(given)
@@ -133,6 +134,10 @@ def _response(given: tuple[Any, dict[str, Any]]) -> ModelResponse:
 
 
 def _course(model: str, request: Request, *, is_async: bool) -> Generator[_Step, Any, Any]:
+    if request.mcp is not None:
+        # The loop asks many times: each of its questions is a call that may have fallbacks, a mock and
+        # witnesses of its own.
+        return (yield model, request)
     if not request.is_watched:
         return (yield from _answered(model, request))
     from toolbridge._completion import observe
@@ -150,6 +155,8 @@ def _answered(model: str, request: Request) -> Generator[_Step, Any, Any]:
     """The answer of the model, or of the first other one that gives any."""
     tried: list[tuple[str, Exception]] = []
     waiting = list(request.fallbacks)
+    # Models of the dict that were asked for: they may lead to one another.
+    widened: list[Any] = []
     asked, current = model, request
     while True:
         try:
@@ -159,13 +166,15 @@ def _answered(model: str, request: Request) -> Generator[_Step, Any, Any]:
         except Exception as error:
             tried.append((asked, error))
             other = request.context_window.get(asked)
-            if other is not None and isinstance(error, exceptions.ContextWindowExceededError):
+            is_too_long = isinstance(error, exceptions.ContextWindowExceededError)
+            if other is not None and is_too_long and other not in widened:
+                widened.append(other)
                 waiting.insert(0, other)
             if not waiting or not _others_may_help(error):
                 if len(tried) > 1:
-                    _tell(error, tried)
+                    tell_tried(error, tried)
                 raise
-            asked, current = _next(model, request, waiting.pop(0))
+            asked, current = next_call(model, request, waiting.pop(0))
         else:
             if current.charge is not None:
                 _charge(answer, current.charge)
@@ -204,7 +213,7 @@ def _others_may_help(error: Exception) -> bool:
     return True
 
 
-def _next(model: str, request: Request, other: Any) -> _Step:
+def next_call(model: str, request: Request, other: Any) -> _Step:
     """The call as another model, or another set of parameters, gets it."""
     arguments = dict(request.arguments)
     changed = {"model": other} if isinstance(other, str) else dict(other)
@@ -241,18 +250,6 @@ def _provider(model: str, arguments: dict[str, Any] | None = None) -> str | None
         return model_provider(model, custom, None if base is None else str(base))[0]
     except exceptions.ToolbridgeError:
         return None
-
-
-def _tell(error: Exception, tried: list[tuple[str, Exception]]) -> None:
-    """Says on the last error what was tried, and puts the first one at the end of its causes."""
-    for name, failure in tried:
-        error.add_note(f"tried {name}: {type(failure).__name__}: {failure}")
-    first = tried[0][1]
-    last: BaseException = error
-    while last.__cause__ is not None and last.__cause__ is not first:
-        last = last.__cause__
-    if last is not first:
-        last.__cause__ = first
 
 
 def _check(answer: ModelResponse | CustomStreamWrapper, schema: Any, model: str) -> None:

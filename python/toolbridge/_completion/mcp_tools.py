@@ -22,7 +22,7 @@ __all__ = ["Servers", "arun", "is_of_mcp", "run", "take"]
 
 # What says how the loop goes; not sent to the provider.
 OPTIONS = ("mcp_max_rounds", "mcp_max_parallel", "mcp_tool_timeout", "mcp_stream")
-_DETAILS = ("answer", "everything")
+_DETAILS = ("final", "answer", "everything")
 
 
 def is_of_mcp(tool: Any) -> bool:
@@ -122,16 +122,19 @@ def take(body: dict[str, Any]) -> Servers | None:
         return None
     options = {name: body.pop(name) for name in OPTIONS if name in body}
     servers = Servers(body.pop("tools"), options)
-    detail = options.get("mcp_stream", "answer")
+    detail = options.get("mcp_stream", _DETAILS[0])
     if detail not in _DETAILS:
-        message = f"mcp_stream is {detail!r}; it takes {' or '.join(map(repr, _DETAILS))}"
+        message = f"mcp_stream is {detail!r}; it takes one of {', '.join(map(repr, _DETAILS))}"
         raise ConfigurationError(message)
     return servers
 
 
-async def arun(model: str, request: Request) -> tuple[Any, dict[str, Any]]:
+async def arun(
+    model: str, request: Request, *, is_async: bool = True
+) -> tuple[Any, dict[str, Any]]:
     """Run the loop; what `chat_completion` or `chat_stream` gives."""
-    from toolbridge._agent import Given
+    from toolbridge._agent import Given, watcher
+    from toolbridge._completion.models import Plan
     from toolbridge.agent import Asker
     from toolbridge.client import Client
 
@@ -139,41 +142,38 @@ async def arun(model: str, request: Request) -> tuple[Any, dict[str, Any]]:
     if servers is None or request.router is not None:
         message = "a Router takes no tools of the type mcp; give them to acompletion"
         raise ConfigurationError(message)
-    body = dict(request.body)
-    messages = body.pop("messages")
-    is_stream = body.pop("stream", False)
+    is_stream = "stream" in request.body
+    plan = Plan(model, request)
     options = servers.options
     settings = {
         name: options[f"mcp_{name}"]
         for name in ("max_rounds", "max_parallel", "tool_timeout")
         if f"mcp_{name}" in options
     }
-    # Its connections live as long as the run that holds them.
     client = Client(servers.described)
-    asker = Asker(servers.decide) if servers.asks else None
+    ask = Asker(servers.decide).ask if servers.asks else None
+    is_under_way = False
     await client.__aenter__()
     try:
         _check_reached(client, servers.described)
         given = Given(
             client._native(),
-            model,
-            body,
-            request.options,
-            messages,
+            # As without the loop, a stream is not checked.
+            plan.models(streams=is_stream, checks=not is_stream),
+            request.body["messages"],
             {**settings, "streams": is_stream},
             (None, servers.others),
-            None if asker is None else asker.ask,
+            ask,
+            watch=watcher(model, request, is_async=is_async),
         )
-        if is_stream:
-            shows_everything = options.get("mcp_stream") == "everything"
-            return await run_completion_stream(given, shows_everything)
-        return await run_completion(given)
-    except Exception:
-        if asker is not None and asker.failure is not None:
-            raise asker.failure from None
-        raise
-    finally:
         if not is_stream:
+            return await run_completion(given)
+        begun = await run_completion_stream(given, options.get("mcp_stream", _DETAILS[0]))
+        # The connections live as long as the run that holds them.
+        is_under_way = True
+        return begun
+    finally:
+        if not is_under_way:
             await client.aclose()
 
 
@@ -185,12 +185,23 @@ def run(model: str, request: Request) -> tuple[Any, dict[str, Any]]:
     """
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
 
     if "stream" in request.body:
         message = "completion() with tools of the type mcp does not stream; use acompletion"
         raise ConfigurationError(message)
+
+    async def answer() -> tuple[Any, dict[str, Any]]:
+        try:
+            return await arun(model, request, is_async=False)
+        finally:
+            if request.is_watched:
+                from toolbridge._completion.observe import settled
+
+                await settled()
+
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, arun(model, request)).result()
+        return thread.submit(copy_context().run, asyncio.run, answer()).result()
 
 
 def _check_reached(client: Any, described: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from toolbridge._completion.parameters import Request
 
-__all__ = ["answer", "wait_time"]
+__all__ = ["answer", "facts", "wait_time"]
 
 _DEFAULT_TEXT = "This is a mock request"
 _PIECE = 3
@@ -87,28 +87,28 @@ def answer(model: str, request: Request) -> ModelResponse | CustomStreamWrapper:
     response = _DEFAULT_TEXT if mock.response is None else mock.response
     _raise_if_error(response, name, provider)
     is_stream = bool(request.body.get("stream"))
-    facts = _facts(model, provider)
+    known = facts(model, request)
     if isinstance(response, str) and response.startswith(_STREAMING_ERROR):
         error = exceptions.ServiceUnavailableError(
             "This is a mock error raised mid-stream", provider, name, status_code=_OVERLOADED
         )
         if not is_stream:
             raise error
-        return _stream(iter([error]), facts)
+        return _stream(iter([error]), known)
     if isinstance(response, ModelResponse) and not is_stream:
         return response
     if isinstance(response, ModelResponseStream):
         if not is_stream:
             raise TypeError("mock_response is a chunk of a stream: it takes stream=True")
-        return _stream(iter([response]), facts)
+        return _stream(iter([response]), known)
     data = _response_data(response, name, request)
     if is_stream:
         options = request.body.get("stream_options") or {}
         is_text = isinstance(response, str)
         pieces = _chunks(data, _PIECE if is_text else None, bool(options.get("include_usage")))
-        return _stream(pieces, facts)
+        return _stream(pieces, known)
     made = ModelResponse._wrap(data)
-    made._hidden_params = facts
+    made._hidden_params = known
     return made
 
 
@@ -130,11 +130,12 @@ def _provider(model: str, request: Request) -> tuple[str, str]:
         return (custom or prefix, name) if slash else (custom or "openai", model)
 
 
-def _facts(model: str, provider: str) -> dict[str, Any]:
+def facts(model: str, request: Request) -> dict[str, Any]:
+    """What ``_hidden_params`` of a mock has."""
     import os
 
     return {
-        "custom_llm_provider": provider,
+        "custom_llm_provider": _provider(model, request)[0],
         "litellm_model_name": model,
         "api_base": None,
         "model_id": None,

@@ -11,18 +11,18 @@ import sys
 from time import perf_counter, time
 
 from toolbridge import exceptions
-from toolbridge._completion.parameters import _package
+from toolbridge._completion.parameters import Request, _package
 from toolbridge._completion.streaming import CustomStreamWrapper
 from toolbridge._toolbridge import __version__, model_provider
+from toolbridge.types.chat import ModelResponse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from toolbridge._completion.parameters import Request
-    from toolbridge.types.chat import ModelResponse, ModelResponseStream
+    from toolbridge.types.chat import ModelResponseStream
 
-__all__ = ["Watch", "WatchedStream"]
+__all__ = ["Watch", "WatchedStream", "Watcher", "settled"]
 
 _LOGGER = "toolbridge.llm"
 # Names of providers in OpenTelemetry's conventions, where they are not ours.
@@ -340,6 +340,50 @@ class WatchedStream(CustomStreamWrapper):
             if response is not None:
                 response._hidden_params = dict(self._hidden_params)
         self._watch.ended(response)
+
+
+class Watcher:
+    """Tells of the calls that the engine makes by itself, as in a run of the tool loop.
+
+    The engine says what happens, on the thread of the loop, and waits for nothing of it.
+    """
+
+    def __init__(self, model: str, request: Request, *, is_async: bool) -> None:
+        """Of the calls that are made for this one; their spans are beneath the one that is current."""
+        from contextvars import copy_context
+
+        self._model, self._request, self._is_async = model, request, is_async
+        self._context = copy_context()
+        self._watches: dict[int, Watch] = {}
+
+    def asked(self, call: int, body: dict[str, Any]) -> None:
+        """A call begins."""
+        request = Request(body, self._request.options)
+        request.metadata = self._request.metadata
+        watch = self._context.run(Watch, self._model, request, is_async=self._is_async)
+        self._watches[call] = watch
+
+    def answered(self, call: int, data: dict[str, Any], facts: dict[str, Any] | None) -> None:
+        """It was answered, with a stream or without one."""
+        response = ModelResponse._wrap(data)
+        response._hidden_params = facts or {}
+        self._context.run(self._watches.pop(call).answered, response)
+
+    def failed(self, call: int, error: BaseException | None) -> None:
+        """It failed, or was given up."""
+        if error is None:
+            from asyncio import CancelledError
+
+            error = CancelledError()
+        self._context.run(self._watches.pop(call).failed, error)
+
+
+async def settled() -> None:
+    """Waits for what async callbacks do, where the loop ends with the call."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*[task for task in _tasks if task.get_loop() is loop])
 
 
 def _callbacks() -> tuple[list[Any], list[Any], list[Any]]:

@@ -214,9 +214,8 @@ _INTERNAL = frozenset(
     }
 )
 _OURS = _OPTIONS | _HANDLED | PRICES | _NOT_BUILT | _INTERNAL
-# Fields of a message that say something only when they are set, and those that providers refuse.
+# The field of a message that says something when it is not set.
 _CONTENT = "content"
-_LITELLM_FIELD = "provider_specific_fields"
 _warned: set[str] = set()
 _NOTHING: Mapping[str, Any] = {}
 # The attributes of the package that stand in for arguments: what they are while nobody assigned to
@@ -275,6 +274,8 @@ class Request:
     # What the call says of its costs: facts for `_hidden_params`.
     charge: Mapping[str, Any] | None = None
     metadata: Any = None
+    # What counts instead of `timeout` where the engine decides that the answer is a stream.
+    stream_timeout: Any = None
     router: ModelRouter | None = None
     # The MCP servers among its tools, which are called from here.
     mcp: Servers | None = None
@@ -411,8 +412,9 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
         if name in own:
             options[name] = own[name]
     limit = own.get("timeout", own.get("request_timeout"))
-    if body.get("stream"):
-        limit = own.get("stream_timeout", limit)
+    stream_limit = own.get("stream_timeout")
+    if stream_limit is not None and body.get("stream"):
+        limit = stream_limit
     if limit is not None:
         options["timeout"] = limit
     for name in ("num_retries", "max_retries"):
@@ -447,6 +449,8 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
     if own.get("model_info") and "base_model" not in (request.charge or {}):
         _warn("model_info", "has an effect by its base_model alone")
     request.metadata = own.get("metadata")
+    if stream_limit is not None:
+        request.stream_timeout = stream_limit
     request.is_plain = request.mock is None and schema is None and request.charge is None
     return request
 
@@ -550,12 +554,10 @@ def _messages(messages: Any, model: str) -> Sequence[Any]:
     changed: list[Any] | None = None
     for position, message in enumerate(messages):
         data = message if type(message) is dict else _message_data(message, position)
-        if None in data.values() or _LITELLM_FIELD in data:
+        if None in data.values():
             # A dumped message names every field; some providers refuse the nulls.
             data = {
-                name: value
-                for name, value in data.items()
-                if name != _LITELLM_FIELD and (value is not None or name == _CONTENT)
+                name: value for name, value in data.items() if value is not None or name == _CONTENT
             }
         if data is not message:
             if changed is None:

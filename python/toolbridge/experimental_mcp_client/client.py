@@ -55,7 +55,8 @@ class MCPClient:
             those that the system trusts.
         aws_auth: Credentials that an HTTP transport takes as ``auth``.
         resolved_auth: The same; it stands over ``aws_auth``.
-        sampling_callback: ``(context, params) -> CreateMessageResult``; plain or ``async``.
+        sampling_callback: ``(context, params) -> CreateMessageResult``; plain or ``async``. A
+            `toolbridge.SamplingModel` is one that asks a model.
         elicitation_callback: ``(context, params) -> ElicitResult``.
         logging_callback: ``(params)``, called with each log line.
         protocol_version: ``"auto"``, ``"2026-07-28"``, or a revision that begins with a handshake.

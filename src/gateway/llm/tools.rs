@@ -27,7 +27,7 @@ use super::answer::{self, CallId};
 use crate::agent::completion::{Detail, stream, whole};
 use crate::agent::model::Chunks;
 use crate::agent::{
-    Approver, Call, Choice, Conversation, Decision, Model, Reply, Run, Settings, Toolbox,
+    Approver, Call, Choice, Conversation, Decision, Model, Origin, Reply, Run, Settings, Toolbox,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gateway::Shared;
@@ -94,7 +94,7 @@ impl Wanted {
         let messages = messages.collect::<Result<_>>()?;
         let streams = request.get("stream") == Some(&Value::Bool(true));
         let mut settings = Settings::default();
-        let mut detail = Detail::Answer;
+        let mut detail = Detail::default();
         if let Some(count) = option(&mut request, "mcp_max_rounds", Value::as_u64, "a count")? {
             settings.max_rounds = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
         }
@@ -107,11 +107,12 @@ impl Wanted {
         };
         settings.tool_timeout = option(&mut request, "mcp_tool_timeout", seconds, "seconds")?;
         let shown = |value: &Value| match value.as_str()? {
+            "final" => Some(Detail::Final),
             "answer" => Some(Detail::Answer),
             "everything" => Some(Detail::Everything),
             _ => None,
         };
-        let accepted = "\"answer\" or \"everything\"";
+        let accepted = "\"final\", \"answer\" or \"everything\"";
         if let Some(shown) = option(&mut request, "mcp_stream", shown, accepted)? {
             detail = shown;
         }
@@ -160,7 +161,7 @@ impl Wanted {
             run = run.approved_by(Arc::new(Nobody));
         }
         if !self.streams {
-            let answer = whole(run).await?;
+            let (answer, _) = whole(run).await?;
             return Ok(answer::whole(answer.into_bytes(), id));
         }
         // A failure before the first chunk is an answer of its own.
@@ -269,7 +270,10 @@ impl Asked {
             Ok(routed) => match routed.given {
                 Given::Whole(whole) => {
                     chat.ended(StatusCode::OK, whole.usage, whole.cost);
-                    Ok(Reply::Whole(RawJson::trusted(whole.body), None))
+                    Ok(Reply::Whole(
+                        RawJson::trusted(whole.body),
+                        Origin::default(),
+                    ))
                 }
                 Given::Stream(streamed) => Ok(Reply::Stream(
                     Box::new(Events {
@@ -277,7 +281,7 @@ impl Asked {
                         chat,
                         parser: EventParser::default(),
                     }),
-                    None,
+                    Origin::default(),
                 )),
             },
             Err(error) => {

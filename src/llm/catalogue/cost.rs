@@ -5,6 +5,9 @@
 //! tier (`…_priority`, `…_flex`) where there are such. A kind of token without a price of its own
 //! costs what the others cost, never nothing.
 
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// What a usage costs, in US dollars.
@@ -25,7 +28,66 @@ impl Cost {
     }
 }
 
+/// A member that counts for nothing where it is not what it should be. Reads JSON text.
+#[derive(Debug, Clone, PartialEq)]
+struct Said<T>(Option<T>);
+
+type Count = Said<f64>;
+
+impl<T> Default for Said<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Said<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(text.get()).ok()))
+    }
+}
+
 /// What tokens were used for, as OpenAI's `usage` says it, with the members that other providers add.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct FullUsage {
+    prompt_tokens: Count,
+    completion_tokens: Count,
+    prompt_tokens_details: Said<Kinds>,
+    completion_tokens_details: Said<Kinds>,
+    cache_read_input_tokens: Count,
+    prompt_cache_hit_tokens: Count,
+    cache_creation_input_tokens: Count,
+    cache_creation: Said<Written>,
+    citation_tokens: Count,
+    server_tool_use: Said<Kinds>,
+    num_search_queries: Count,
+}
+
+/// What there is of a prompt, of an answer and of tools of the provider's own.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Kinds {
+    cached_tokens: Count,
+    cache_creation_tokens: Count,
+    cache_write_tokens: Count,
+    cache_creation_token_details: Said<Written>,
+    reasoning_tokens: Count,
+    audio_tokens: Count,
+    image_tokens: Count,
+    video_tokens: Count,
+    web_search_requests: Count,
+}
+
+/// What was written to a cache, by how long it stays there.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Written {
+    ephemeral_1h_input_tokens: Count,
+    ephemeral_5m_input_tokens: Count,
+}
+
+/// The same without doubles: what there is of each kind, 0 where nothing is said.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Used {
     prompt: f64,
@@ -45,56 +107,60 @@ struct Used {
 }
 
 impl Used {
-    fn read(usage: &Map<String, Value>) -> Self {
-        let count = |path: &[&str]| {
-            let (last, path) = path.split_last()?;
-            let mut members = usage;
-            for name in path {
-                members = members.get(*name)?.as_object()?;
-            }
-            number(members.get(*last)?).filter(|count| *count > 0.0)
-        };
-        let first = |paths: &[&[&str]]| paths.iter().find_map(|path| count(path)).unwrap_or(0.0);
-        let request = "prompt_tokens_details";
-        let answer = "completion_tokens_details";
-        let per_hour = "ephemeral_1h_input_tokens";
-        let per_minutes = "ephemeral_5m_input_tokens";
-        let details = "cache_creation_token_details";
-        let hour = first(&[&["cache_creation", per_hour], &[request, details, per_hour]]);
-        let minutes = first(&[
-            &["cache_creation", per_minutes],
-            &[request, details, per_minutes],
+    fn of(usage: &FullUsage) -> Self {
+        let (nothing, nothing_written) = (Kinds::default(), Written::default());
+        let request = usage.prompt_tokens_details.0.as_ref().unwrap_or(&nothing);
+        let answer = usage.completion_tokens_details.0.as_ref();
+        let answer = answer.unwrap_or(&nothing);
+        let tools = usage.server_tool_use.0.as_ref().unwrap_or(&nothing);
+        let writing = usage.cache_creation.0.as_ref();
+        let writing = writing.unwrap_or(&nothing_written);
+        let details = request.cache_creation_token_details.0.as_ref();
+        let details = details.unwrap_or(&nothing_written);
+        let hour = first([
+            &writing.ephemeral_1h_input_tokens,
+            &details.ephemeral_1h_input_tokens,
         ]);
-        let written = first(&[
-            &[request, "cache_creation_tokens"],
-            &[request, "cache_write_tokens"],
-            &["cache_creation_input_tokens"],
+        let minutes = first([
+            &writing.ephemeral_5m_input_tokens,
+            &details.ephemeral_5m_input_tokens,
+        ]);
+        let written = first([
+            &request.cache_creation_tokens,
+            &request.cache_write_tokens,
+            &usage.cache_creation_input_tokens,
         ]);
         Self {
-            prompt: first(&[&["prompt_tokens"]]),
-            cached: first(&[
-                &[request, "cached_tokens"],
-                &["cache_read_input_tokens"],
-                &["prompt_cache_hit_tokens"],
+            prompt: first([&usage.prompt_tokens]),
+            cached: first([
+                &request.cached_tokens,
+                &usage.cache_read_input_tokens,
+                &usage.prompt_cache_hit_tokens,
             ]),
             written: written.max(hour + minutes) - hour,
             written_for_an_hour: hour,
-            prompt_audio: first(&[&[request, "audio_tokens"]]),
-            prompt_image: first(&[&[request, "image_tokens"]]),
-            prompt_video: first(&[&[request, "video_tokens"]]),
-            completion: first(&[&["completion_tokens"]]),
-            reasoning: first(&[&[answer, "reasoning_tokens"]]),
-            audio: first(&[&[answer, "audio_tokens"]]),
-            image: first(&[&[answer, "image_tokens"]]),
-            video: first(&[&[answer, "video_tokens"]]),
-            citations: first(&[&["citation_tokens"]]),
-            searches: first(&[
-                &["server_tool_use", "web_search_requests"],
-                &[request, "web_search_requests"],
-                &["num_search_queries"],
+            prompt_audio: first([&request.audio_tokens]),
+            prompt_image: first([&request.image_tokens]),
+            prompt_video: first([&request.video_tokens]),
+            completion: first([&usage.completion_tokens]),
+            reasoning: first([&answer.reasoning_tokens]),
+            audio: first([&answer.audio_tokens]),
+            image: first([&answer.image_tokens]),
+            video: first([&answer.video_tokens]),
+            citations: first([&usage.citation_tokens]),
+            searches: first([
+                &tools.web_search_requests,
+                &request.web_search_requests,
+                &usage.num_search_queries,
             ]),
         }
     }
+}
+
+/// The first count of these that is above 0; 0 where there is none.
+fn first<const N: usize>(counts: [&Count; N]) -> f64 {
+    let mut counts = counts.into_iter().filter_map(|count| count.0);
+    counts.find(|count| *count > 0.0).unwrap_or(0.0)
 }
 
 /// Whether a fact of that name is a price.
@@ -102,51 +168,62 @@ pub fn is_price(name: &str) -> bool {
     name.contains("_cost_per_") || name.contains("_token_cost") || name == "tiered_pricing"
 }
 
-/// What `usage`, an object of OpenAI's form, costs. None where the facts have no price of tokens.
+/// What a usage costs. None where the facts have no price of tokens.
 ///
 /// `tier` is the service tier that served the request, as OpenAI names it.
-pub fn of(
-    facts: &Map<String, Value>,
-    usage: &Map<String, Value>,
-    tier: Option<&str>,
-) -> Option<Cost> {
-    let used = Used::read(usage);
+pub fn of(facts: &Map<String, Value>, usage: &FullUsage, tier: Option<&str>) -> Option<Cost> {
+    let used = Used::of(usage);
     let rates = Rates::new(facts, used.prompt, tier)?;
     let input = rates.rate("input_cost_per_token").unwrap_or(0.0);
     let output = rates.rate("output_cost_per_token").unwrap_or(0.0);
     let price = |name: &str, other: f64| rates.rate(name).unwrap_or(other);
 
-    let cached = rates.rate("cache_read_input_token_cost");
-    let cached = cached.or_else(|| rates.rate("input_cost_per_token_cache_hit"));
-    let written = price("cache_creation_input_token_cost", input);
-    let for_an_hour = price("cache_creation_input_token_cost_above_1hr", written);
     let apart = used.cached
         + used.written
         + used.written_for_an_hour
         + used.prompt_audio
         + used.prompt_image
         + used.prompt_video;
+    let written = || price("cache_creation_input_token_cost", input);
     let prompt = (used.prompt - apart).max(0.0) * input
-        + used.cached * cached.unwrap_or(input)
-        + used.written * written
-        + used.written_for_an_hour * for_an_hour
-        + used.prompt_audio * price("input_cost_per_audio_token", input)
-        + used.prompt_image * price("input_cost_per_image_token", input)
-        + used.prompt_video * price("input_cost_per_video_token", input)
-        + used.citations * price("citation_cost_per_token", 0.0)
+        + charge(used.cached, || {
+            let cached = rates.rate("cache_read_input_token_cost");
+            let cached = cached.or_else(|| rates.rate("input_cost_per_token_cache_hit"));
+            cached.unwrap_or(input)
+        })
+        + charge(used.written, written)
+        + charge(used.written_for_an_hour, || {
+            price("cache_creation_input_token_cost_above_1hr", written())
+        })
+        + charge(used.prompt_audio, || {
+            price("input_cost_per_audio_token", input)
+        })
+        + charge(used.prompt_image, || {
+            price("input_cost_per_image_token", input)
+        })
+        + charge(used.prompt_video, || {
+            price("input_cost_per_video_token", input)
+        })
+        + charge(used.citations, || price("citation_cost_per_token", 0.0))
         + price("input_cost_per_request", 0.0);
 
     let apart = used.reasoning + used.audio + used.image + used.video;
     let completion = (used.completion - apart).max(0.0) * output
-        + used.reasoning * rates.reasoning(output)
-        + used.audio * price("output_cost_per_audio_token", output)
-        + used.image * price("output_cost_per_image_token", output)
-        + used.video * price("output_cost_per_video_token", output);
+        + charge(used.reasoning, || rates.reasoning(output))
+        + charge(used.audio, || price("output_cost_per_audio_token", output))
+        + charge(used.image, || price("output_cost_per_image_token", output))
+        + charge(used.video, || price("output_cost_per_video_token", output));
     Some(Cost {
         prompt,
         completion,
-        searches: used.searches * search(facts),
+        searches: charge(used.searches, || search(facts)),
     })
+}
+
+/// What so many cost. A price is looked up for what there is alone: most answers have none of most
+/// kinds, and a gateway pays for every look.
+fn charge(count: f64, price: impl FnOnce() -> f64) -> f64 {
+    if count == 0.0 { 0.0 } else { count * price() }
 }
 
 /// What one search costs, with as much of the pages as a request gets that does not say how much.
@@ -296,7 +373,8 @@ mod tests {
         let (Value::Object(facts), Value::Object(usage)) = (facts, usage) else {
             panic!("objects are given");
         };
-        of(&facts, &usage, tier)
+        let usage = Value::Object(usage).to_string();
+        of(&facts, &serde_json::from_str(&usage).unwrap(), tier)
     }
 
     #[track_caller]

@@ -1,12 +1,16 @@
 //! The table that is part of the binary: `models.z`, which `scripts/catalogue.py` writes. It is
 //! unpacked when it is first asked, and its lines are decoded one by one, as they are asked for.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use miniz_oxide::inflate::decompress_to_vec_zlib;
 use serde_json::{Map, Value};
 
 static PACKED: &[u8] = include_bytes!("models.z");
+/// How many lines stay decoded: a process asks for few models, for each call anew, and a list of all
+/// of them must not fill the memory.
+const MAX_DECODED: usize = 256;
 
 /// The lines of the table.
 #[derive(Debug)]
@@ -15,6 +19,7 @@ pub(super) struct Table {
     pub(super) date: &'static str,
     /// Names and facts, in the order of the bytes of the names.
     models: Vec<(&'static str, &'static str)>,
+    decoded: RwLock<HashMap<&'static str, Arc<Map<String, Value>>>>,
 }
 
 pub(super) fn table() -> &'static Table {
@@ -32,6 +37,7 @@ impl Table {
         Self {
             date: lines.next().unwrap_or_default(),
             models: lines.filter_map(|line| line.split_once('\t')).collect(),
+            decoded: RwLock::default(),
         }
     }
 
@@ -41,12 +47,22 @@ impl Table {
     }
 
     /// What is known of the model with exactly that name.
-    pub(super) fn facts(&self, name: &str) -> Option<Map<String, Value>> {
+    pub(super) fn facts(&self, name: &str) -> Option<Arc<Map<String, Value>>> {
+        let decoded = self.decoded.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(facts) = decoded.get(name) {
+            return Some(Arc::clone(facts));
+        }
+        drop(decoded);
         let place = self
             .models
             .binary_search_by(|(known, _)| (*known).cmp(name));
-        let (_, facts) = self.models.get(place.ok()?)?;
-        serde_json::from_str(facts).ok()
+        let (name, facts) = self.models.get(place.ok()?)?;
+        let facts = Arc::new(serde_json::from_str(facts).ok()?);
+        let mut decoded = self.decoded.write().unwrap_or_else(PoisonError::into_inner);
+        if decoded.len() < MAX_DECODED {
+            decoded.insert(name, Arc::clone(&facts));
+        }
+        Some(facts)
     }
 }
 
@@ -65,6 +81,7 @@ mod tests {
             let facts = table.facts(name).unwrap();
             assert!(facts["litellm_provider"].is_string(), "{name}");
         }
+        assert_eq!(table.decoded.read().unwrap().len(), MAX_DECODED);
         let numbers: Vec<u32> = table
             .date
             .split('-')

@@ -49,6 +49,7 @@ impl<'a> Prepared<'a> {
             && !provider.kind.service().adapts()
             && call.endpoint.members.is_empty()
             && Family::of(provider.name, &call.model.given).is_none()
+            && !foreign::is_beside(&call.body)
             && !(provider.parameters.strict_messages
                 && (foreign::is_in(&call.body) || own_tools::are_refused(&call.body)));
         if conversion.is_none() && is_plain {

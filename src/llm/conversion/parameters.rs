@@ -171,8 +171,16 @@ pub fn adapt(
     policy: &Policy,
 ) -> Result<Map<String, Value>, Error> {
     let own = &provider.parameters;
+    // The name that the provider knows.
+    let name = model
+        .strip_prefix(provider.name)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(model);
+    foreign::take_beside(&mut body);
     if own.strict_messages {
-        foreign::take_out(&mut body);
+        // Who makes no sound refuses what asks for it.
+        let makes_sound = own.refused_by(name).all(|refused| refused != "audio");
+        foreign::take_out(&mut body, makes_sound);
         own_tools::lower_all(&mut body);
     }
     let family = Family::of(provider.name, model);
@@ -187,17 +195,20 @@ pub fn adapt(
             body.entry(other.to_owned()).or_insert(value);
         }
     }
+    say_instead(&mut body, provider, policy);
+    let by_family = family.map_or(&[][..], |family| family.refused(&body));
     let mut refused = Vec::new();
-    let by_model = family.map_or(&[][..], |family| family.refused(&body));
-    let by_row = own.unsupported.iter().map(String::as_str);
-    for name in by_row.chain(by_model.iter().copied()) {
+    for name in own.refused_by(name).chain(by_family.iter().copied()) {
         if policy.allows(name) {
             continue;
         }
+        // A model that lets nobody say how hard it thinks does not do what the effort none asks for.
+        let is_of_row = own.unsupported.iter().any(|one| one == name);
+        let thinks_anyway = name == "reasoning_effort" && !is_of_row;
         if let Some(value) = body.shift_remove(name)
             && !value.is_null()
             && !policy.drop_params
-            && !says_nothing(name, &value)
+            && (thinks_anyway || !says_nothing(name, &value))
         {
             refused.push(name.to_owned());
         }
@@ -233,6 +244,23 @@ pub fn adapt(
         messages.iter_mut().for_each(join_text);
     }
     Ok(body)
+}
+
+/// Puts other members in the place of values that the provider says by them. Those of the caller win.
+fn say_instead(body: &mut Map<String, Value>, provider: &Provider, policy: &Policy) {
+    for (name, values) in &provider.parameters.instead {
+        let members = body
+            .get(name)
+            .and_then(Value::as_str)
+            .and_then(|value| values.get(value));
+        let Some(members) = members.filter(|_| !policy.allows(name)) else {
+            continue;
+        };
+        body.shift_remove(name);
+        for (name, value) in members {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// The parts of a message that are all text, as one text.

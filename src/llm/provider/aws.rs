@@ -179,5 +179,6 @@ fn principal(asked: &Asked<'_>, region: &str) -> Result<Principal, Error> {
         web_identity_token,
         sts_endpoint: asked.option("aws_sts_endpoint"),
         region: region.to_owned(),
+        usual_profile: asked.variable("AWS_PROFILE"),
     })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 use super::support::{Support, features, support};
 use super::{Provider, all};
 use crate::llm::provider::service::Kind;
@@ -131,6 +133,23 @@ fn notes(provider: &Provider) -> String {
     }
     for (name, value) in &own.maximum {
         notes.push(format!("`{name}` is at most {value}"));
+    }
+    for some in &own.models {
+        let except = match some.except.as_slice() {
+            [] => String::new(),
+            except => format!(" (but {})", codes(except)),
+        };
+        notes.push(format!(
+            "not taken by {}{except}: {}",
+            codes(&some.names),
+            codes(&some.unsupported)
+        ));
+    }
+    for (name, values) in &own.instead {
+        for (value, members) in values {
+            let members = Value::Object(members.clone());
+            notes.push(format!("`{name}` \"{value}\" goes as `{members}`"));
+        }
     }
     if own.text_content {
         notes.push("text parts are sent as one text".to_owned());

@@ -64,6 +64,15 @@ pub enum Kind {
     Vertex,
 }
 
+/// The options of all kinds.
+fn all_options() -> &'static BTreeSet<&'static str> {
+    static OPTIONS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+        let rows = super::all().iter();
+        rows.flat_map(|provider| provider.kind.options()).collect()
+    });
+    &OPTIONS
+}
+
 impl Kind {
     /// Takes the options out of the arguments of a call, or out of `litellm_params`, for
     /// [`Settings::options`]. `take` gives an argument by its name and takes it away.
@@ -75,10 +84,8 @@ impl Kind {
         mut take: impl FnMut(&'static str) -> Result<Option<Value>, E>,
     ) -> Result<Map<String, Value>, E> {
         static UNMISTAKABLE: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-            let rows = super::all().iter();
-            let names = rows.flat_map(|provider| provider.kind.options());
-            let names = names.filter(|name| !AMBIGUOUS.contains(name));
-            names.collect::<BTreeSet<_>>().into_iter().collect()
+            let names = all_options().iter().copied();
+            names.filter(|name| !AMBIGUOUS.contains(name)).collect()
         });
         let mut options = Map::new();
         for name in self.options() {
@@ -92,6 +99,11 @@ impl Kind {
             }
         }
         Ok(options)
+    }
+
+    /// Whether any kind has an option of that name, so that there may be something to take.
+    pub fn has_option(name: &str) -> bool {
+        all_options().contains(name)
     }
 
     fn options(self) -> impl Iterator<Item = &'static str> {

@@ -1,9 +1,12 @@
 //! The rows of `providers.toml`.
 
+use std::collections::BTreeMap;
+
 use http::HeaderName;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::matches;
 use super::service::Kind;
 
 /// One provider: where it is, and where its settings come from.
@@ -35,6 +38,28 @@ pub struct Provider {
     pub parameters: Parameters,
 }
 
+/// What some models of a provider refuse.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SomeModels {
+    /// Which ones, by patterns of their names.
+    pub names: Vec<String>,
+    /// Those of them that are not meant.
+    #[serde(default)]
+    pub except: Vec<String>,
+    /// Parameters of OpenAI's API that they refuse.
+    pub unsupported: Vec<String>,
+}
+
+impl SomeModels {
+    /// Whether a model is one of them.
+    pub fn has(&self, model: &str) -> bool {
+        let is_one_of =
+            |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, model));
+        is_one_of(&self.names) && !is_one_of(&self.except)
+    }
+}
+
 /// What is particular about the parameters of a provider.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,6 +72,10 @@ pub struct Parameters {
     pub force: Map<String, Value>,
     /// The greatest numbers that it takes; greater ones become these.
     pub maximum: Map<String, Value>,
+    /// Values that it says by other members: the parameter, the value, and those members.
+    pub instead: BTreeMap<String, BTreeMap<String, Map<String, Value>>>,
+    /// What some of its models refuse.
+    pub models: Vec<SomeModels>,
     /// Whether the API has no role `developer`, so that instructions are of the role `system`.
     pub system_messages: bool,
     /// Whether the content of messages has to be a text.
@@ -60,6 +89,13 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// The parameters of OpenAI's API that a model refuses, by the name that its provider knows.
+    pub fn refused_by(&self, model: &str) -> impl Iterator<Item = &str> {
+        let some = self.models.iter().filter(move |some| some.has(model));
+        let of_some = some.flat_map(|some| &some.unsupported);
+        self.unsupported.iter().chain(of_some).map(String::as_str)
+    }
+
     /// Whether a request goes out as it came, but for what `strict_messages` takes out.
     pub fn is_plain(&self) -> bool {
         let other = Self {
@@ -168,8 +204,29 @@ mod tests {
             "kay = \"optional\"",
             "key_header = \"a b\"",
             "parameters.maximal.n = 1",
+            "parameters.models = [{ unsupported = [\"stop\"] }]",
+            "parameters.instead = { reasoning_effort = \"none\" }",
         ] {
             assert!(parse(&format!("[x]\n{row}")).is_err(), "{row}");
         }
+    }
+
+    #[test]
+    fn models_are_refused_parameters_by_the_patterns_of_their_names() {
+        let row = "[x.parameters]\n\
+            unsupported = [\"seed\"]\n\
+            models = [\n\
+                { names = [\"a-*\"], except = [\"*-plain*\"], unsupported = [\"stop\"] },\n\
+                { names = [\"a-1\"], unsupported = [\"n\"] },\n\
+            ]";
+        let providers = parse(row).unwrap();
+        let refused = |model| {
+            let refused = providers[0].parameters.refused_by(model);
+            refused.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(refused("a-1"), "seed stop n");
+        assert_eq!(refused("a-2"), "seed stop");
+        assert_eq!(refused("a-2-plain-latest"), "seed");
+        assert_eq!(refused("b"), "seed");
     }
 }

@@ -16,7 +16,7 @@ use super::script;
 use super::settings::{Deployment, RouterSettings, Strategy};
 use super::state::{Load, RouterState, Tally};
 use crate::error::{Error, ErrorKind};
-use crate::llm::answer::{self, Usage};
+use crate::llm::answer::{Bill, Usage};
 use crate::llm::catalogue::cost::Cost;
 use crate::llm::client::{Call, ChatClient, DEFAULT_TIMEOUT, Limits, Trust};
 use crate::llm::conversion::parameters::Policy;
@@ -225,8 +225,9 @@ impl Member {
             Ok(answer) => answer,
             Err(error) => return Err((error, lease)),
         };
-        let usage = answer::usage(&answer);
-        let cost = usage.and_then(|_| self.prices.cost(&self.deployment, &answer));
+        let bill = Bill::read(&answer);
+        let usage = bill.as_ref().and_then(Bill::tokens);
+        let cost = bill.and_then(|bill| self.prices.cost(&self.deployment, &bill));
         let tokens = usage.map_or(body.tokens(), |usage| usage.total_tokens);
         self.tally.succeeded(lease.started.elapsed(), tokens);
         Ok(Given::Whole(Whole {
@@ -360,7 +361,8 @@ impl Streamed {
     /// What that costs, where the prices are known.
     pub fn cost(&self) -> Option<Cost> {
         let member = &self.lease.member;
-        member.prices.cost(&member.deployment, self.passage.bill()?)
+        let bill = Bill::read(self.passage.bill()?)?;
+        member.prices.cost(&member.deployment, &bill)
     }
 
     /// A chunk stands for a token where the stream does not say what it took.

@@ -26,10 +26,9 @@ struct Known {
 
 impl Prices {
     /// What an answer costs; None where nobody knows.
-    pub(super) fn cost(&self, deployment: &Deployment, answer: &[u8]) -> Option<Cost> {
-        let bill = Bill::read(answer)?;
-        let facts = self.facts(deployment, bill.model.as_deref());
-        cost::of(&facts, &bill.usage, bill.service_tier.as_deref())
+    pub(super) fn cost(&self, deployment: &Deployment, bill: &Bill<'_>) -> Option<Cost> {
+        let facts = self.facts(deployment, bill.model().as_deref());
+        cost::of(&facts, &bill.usage()?, bill.service_tier().as_deref())
     }
 
     fn facts(&self, deployment: &Deployment, model: Option<&str>) -> Facts {

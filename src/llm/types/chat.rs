@@ -362,6 +362,15 @@ fn read_message(message: Value, place: String) -> Result<Message, Unusable> {
             ..Part::text("", fields.place_of("refusal"))
         });
     }
+    // Sound is taken back by those alone that made it, if at all: for all others it is its words.
+    if content.iter().all(|part| part.as_text() == Some(""))
+        && let Some(Value::String(transcript)) = fields
+            .get("audio")
+            .and_then(|audio| audio.get("transcript"))
+        && !transcript.is_empty()
+    {
+        content = vec![Part::text(transcript, fields.place_of("audio.transcript"))];
+    }
     let calls_place = fields.place_of("tool_calls");
     let mut tool_calls = fields
         .list("tool_calls")?

@@ -137,6 +137,38 @@ pub fn read(content: Option<Value>, place: &str) -> Result<Vec<Part>, Unusable> 
     }
 }
 
+/// A picture that a model made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// The picture.
+    pub part: Part,
+    /// What its provider said beside it (`provider_specific_fields`).
+    pub fields: Map<String, Value>,
+}
+
+/// The pictures that a model made (`images` of its message), for protocols that take them back.
+pub fn pictures(message: &Map<String, Value>, place: &str) -> Result<Vec<Picture>, Unusable> {
+    let images = message.get("images").filter(|images| images.is_array());
+    let parts = read(images.cloned(), &format!("{place}.images"))?.into_iter();
+    let parts = parts.filter(|part| {
+        let PartKind::Image { source, .. } = &part.kind else {
+            return false;
+        };
+        matches!(source, Source::Data { .. })
+    });
+    Ok(parts
+        .map(|mut part| {
+            // The rest is their numbers.
+            let mut rest = std::mem::take(&mut part.rest);
+            let fields = match rest.shift_remove("provider_specific_fields") {
+                Some(Value::Object(fields)) => fields,
+                _ => Map::new(),
+            };
+            Picture { part, fields }
+        })
+        .collect())
+}
+
 fn part_of(part: Value, place: String) -> Result<Part, Unusable> {
     if let Value::String(text) = part {
         return Ok(Part::text(text, place));

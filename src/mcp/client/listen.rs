@@ -210,7 +210,8 @@ impl Client {
                         ErrorKind::McpTimeout,
                         format!(
                             "the MCP server did not acknowledge {method} within {} s; give it more \
-                             time with read_timeout_seconds",
+                             time: read_timeout_seconds, or `timeout` of the server in a \
+                             configuration file",
                             limit.as_secs_f64()
                         ),
                     )

@@ -160,7 +160,7 @@ impl Member {
             let why = self.lasting.last_error();
             return Err(why.map_or_else(
                 || Error::new(ErrorKind::ConnectionClosed, "the server is not reached"),
-                |why| Error::shared(&why),
+                |why| Error::clone(&why),
             ));
         }
         let endurance = &self.config.endurance;

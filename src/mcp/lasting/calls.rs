@@ -36,6 +36,7 @@ impl Lasting {
             let (peer, generation) = self.ready(method, &mut call).await?;
             let attempt = CallOptions {
                 timeout: call.left(),
+                has_servers_timeout: options.timeout.is_none(),
                 ..options.clone()
             };
             let failure = match peer.request(method, params.clone(), attempt).await {
@@ -124,7 +125,7 @@ impl Lasting {
         loop {
             let (peer, generation) = self.ready(method, &mut call).await?;
             match peer.notify(method, params.clone()).await {
-                Err(failure) if loss_of(&failure) == Some(Loss::Unsent) => {
+                Err(failure) if loss_of(&failure).is_some_and(Loss::leaves_nothing_done) => {
                     self.lost(&mut call, method, generation, failure, || true)
                         .await?;
                 }
@@ -150,12 +151,12 @@ impl Lasting {
         let Err(failure) = peer.listen(filter).await else {
             return Ok(());
         };
-        if loss_of(&failure) == Some(Loss::Unsent) {
+        if loss_of(&failure).is_some_and(Loss::leaves_nothing_done) {
             let failure = Arc::new(failure);
             let order = Order::Unreachable(generation, Arc::clone(&failure));
             // As for a call.
             let _ = self.orders.try_send(order);
-            return Err(Error::shared(&failure));
+            return Err(Error::clone(&failure));
         }
         Err(failure)
     }
@@ -167,6 +168,7 @@ impl Lasting {
             deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
             limit,
             has_waited: false,
+            was_forgotten: false,
             repeats: 0,
         }
     }
@@ -229,9 +231,12 @@ impl Lasting {
         let Some(loss) = loss_of(&failure) else {
             return Err(failure);
         };
-        let may_repeat = loss == Loss::Unsent || may_repeat();
+        let may_repeat = loss.leaves_nothing_done() || may_repeat();
         let failure = Arc::new(failure);
-        if loss == Loss::Unsent {
+        // In a session that was made for it, it is the call that the server does not know.
+        let is_refused = loss == Loss::Forgotten && call.was_forgotten;
+        call.was_forgotten |= loss == Loss::Forgotten;
+        if loss.leaves_nothing_done() {
             let order = Order::Unreachable(generation, Arc::clone(&failure));
             // A queue that is full holds the same order already.
             let _ = self.orders.try_send(order);
@@ -241,10 +246,11 @@ impl Lasting {
         }
         // The caller has waited for as long as the transport allows; once is enough.
         if loss == Loss::Silent
+            || is_refused
             || call.repeats == MAXIMUM_REPEATS
             || self.status() == Status::Closed
         {
-            return Err(Error::shared(&failure));
+            return Err(Error::clone(&failure));
         }
         call.has_waited = true;
         call.repeats += 1;
@@ -255,7 +261,7 @@ impl Lasting {
         };
         tokio::time::timeout_at(deadline, left_behind)
             .await
-            .map_err(|_| Error::shared(&failure))
+            .map_err(|_| Error::clone(&failure))
     }
 
     /// Waits until the connection that failed a call is known to be gone, or for a moment if it is
@@ -268,7 +274,7 @@ impl Lasting {
                 || state.peer.as_ref().is_none_or(|peer| peer.has_ended())
         });
         let patience = match loss {
-            Loss::Unsent => self.endurance.longest_wait,
+            Loss::Unsent | Loss::Forgotten => self.endurance.longest_wait,
             Loss::Broken | Loss::Silent => self.endurance.first_wait,
         };
         // Whether it is gone or not, the next attempt finds out.
@@ -297,7 +303,7 @@ impl Lasting {
         match cause {
             Some(cause) => error
                 .with_context(cause.context().clone())
-                .with_source(Error::shared(cause)),
+                .with_source(Error::clone(cause)),
             None => error,
         }
     }
@@ -332,7 +338,7 @@ impl Lasting {
             ),
         )
         .with_context(cause.context().clone())
-        .with_source(Error::shared(cause))
+        .with_source(Error::clone(cause))
     }
 }
 
@@ -344,6 +350,8 @@ struct Call<'a> {
     limit: Option<Duration>,
     /// For a connection, so that less than the limit is left.
     has_waited: bool,
+    /// A session was lost with it already.
+    was_forgotten: bool,
     /// How often it was sent again.
     repeats: u32,
 }

@@ -207,12 +207,11 @@ impl Endpoint {
             && matches!(&outcome, Err(failure) if failure.status == Some(StatusCode::NOT_FOUND.as_u16()));
         if is_forgotten {
             let what = self.forgotten();
-            // What was refused itself was not carried out.
             let loss = outcome.err().and_then(|failure| failure.loss);
             let message = format!("{what}, so {name} has no answer");
             let refused = Undelivered {
                 kind: Some(ErrorKind::ConnectionClosed),
-                ..Undelivered::lost(loss.unwrap_or(Loss::Unsent), message)
+                ..Undelivered::lost(loss.unwrap_or(Loss::Forgotten), message)
             };
             match kind {
                 PostKind::Request { id, .. } => say(&heard, Said::Failed(id, refused)).await,
@@ -309,13 +308,13 @@ impl Endpoint {
                 if is_first {
                     self.agree(&text);
                 }
-                let shown = snippet(&String::from_utf8_lossy(&text[..text.len().min(4096)]));
+                let beginning = text.slice(..text.len().min(4096));
                 if pass_on(Frame::Line(text), Some(id), heard).await {
                     return Ok(());
                 }
                 Err(Undelivered::new(format!(
-                    "the MCP server at {origin} answered {name} with JSON that does not answer it: \
-                     {shown}"
+                    "the MCP server at {origin} answered {name} with JSON that does not answer it: {}",
+                    snippet(&String::from_utf8_lossy(&beginning))
                 )))
             }
             _ if answer.status() == StatusCode::ACCEPTED => Err(Undelivered::lost(

@@ -15,6 +15,7 @@ use crate::json::RawJson;
 use crate::llm::client::{ChatRequest, Limits, Trust};
 use crate::llm::conversion::parameters::Policy;
 use crate::llm::model_id::ModelId;
+use crate::llm::provider::service::Kind;
 use crate::llm::provider::{Endpoint, Settings};
 use crate::llm::retry::DEFAULT_MAX_RETRIES;
 use crate::python::convert::to_json;
@@ -57,14 +58,20 @@ pub(in crate::python) fn request(
     }
     let id = ModelId::resolve(&given, provider.as_deref(), settings.api_base.as_deref())
         .map_err(|error| to_py(py, &error))?;
-    settings.options = id.provider.kind.take_options(|name| {
-        let Some(value) = body.get_item(name)? else {
-            return Ok(None);
-        };
-        body.del_item(name)?;
-        let option = to_json(&value)?.to_value();
-        option.map(Some).map_err(|error| to_py(py, &error))
-    })?;
+    let given_options = options_in(body);
+    if !given_options.is_empty() {
+        settings.options = id.provider.kind.take_options(|name| {
+            if !given_options.iter().any(|given| given == name) {
+                return Ok(None);
+            }
+            let Some(value) = body.get_item(name)? else {
+                return Ok(None);
+            };
+            body.del_item(name)?;
+            let option = to_json(&value)?.to_value();
+            option.map(Some).map_err(|error| to_py(py, &error))
+        })?;
+    }
     let endpoint = Endpoint::resolve(&id, &settings, &|name| std::env::var(name).ok())
         .map_err(|error| to_py(py, &error))?;
     let body = if body.contains(intern!(py, "model"))? {
@@ -81,6 +88,14 @@ pub(in crate::python) fn request(
         max_retries,
         trust,
     })
+}
+
+/// The members of a body that are options: it has few members, and there are many options.
+fn options_in(body: &Bound<'_, PyDict>) -> Vec<String> {
+    let names = body.keys().into_iter();
+    let names =
+        names.filter_map(|name| Some(name.cast::<PyString>().ok()?.to_str().ok()?.to_owned()));
+    names.filter(|name| Kind::has_option(name)).collect()
 }
 
 /// Puts the model before the members of an object, without decoding it.

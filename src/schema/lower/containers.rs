@@ -300,6 +300,8 @@ impl Walk<'_> {
                 continue;
             }
             if schema == Value::Bool(false) && !self.dialect.booleans {
+                // Where it would be required, nothing fits; that is found when the arguments are checked.
+                is_required.remove(&name);
                 notes.add(&format!("It has no member {}.", shown(&Value::from(name))));
                 self.change("properties", Action::Described, "it is not there");
                 continue;

@@ -95,6 +95,18 @@ impl Play {
         pieces: Vec<Bytes>,
         notes: &Notes,
     ) -> (Vec<Value>, Option<Error>) {
+        let (chunks, error) = self.streamed(pieces, notes).await;
+        (values(&chunks), error)
+    }
+
+    /// The same without an error, chunks as they are.
+    pub(crate) async fn stream_as_is(&self, pieces: Vec<Bytes>, notes: &Notes) -> Vec<Bytes> {
+        let (chunks, error) = self.streamed(pieces, notes).await;
+        assert!(error.is_none(), "{error:?}");
+        chunks
+    }
+
+    async fn streamed(&self, pieces: Vec<Bytes>, notes: &Notes) -> (Vec<Bytes>, Option<Error>) {
         let wire = self.endpoint.wire;
         let source = StreamSource {
             site: FailureSite::new(&self.model, &self.endpoint),
@@ -118,12 +130,7 @@ impl Play {
         let mut chunks = Vec::new();
         loop {
             match stream.next_chunks().await {
-                Ok(Some(more)) => {
-                    let more = more
-                        .iter()
-                        .map(|chunk| serde_json::from_slice(chunk).unwrap());
-                    chunks.extend(more);
-                }
+                Ok(Some(more)) => chunks.extend(more),
                 Ok(None) => return (chunks, None),
                 Err(error) => return (chunks, Some(error)),
             }
@@ -151,20 +158,22 @@ impl Play {
 
     /// As [`Self::stream`], whole; and fails where a split at any byte gives anything else.
     pub(crate) async fn split_everywhere(&self, text: &[u8], notes: &Notes) -> Vec<Value> {
-        let (whole, error) = self.stream(vec![Bytes::copy_from_slice(text)], notes).await;
-        assert!(error.is_none(), "{error:?}");
+        let text = Bytes::copy_from_slice(text);
+        let whole = self.stream_as_is(vec![text.clone()], notes).await;
         for place in 1..text.len() {
-            let (first, second) = text.split_at(place);
-            let pieces = vec![
-                Bytes::copy_from_slice(first),
-                Bytes::copy_from_slice(second),
-            ];
-            let (chunks, error) = self.stream(pieces, notes).await;
-            assert!(error.is_none(), "split at {place}: {error:?}");
+            let pieces = vec![text.slice(..place), text.slice(place..)];
+            let chunks = self.stream_as_is(pieces, notes).await;
             assert_eq!(chunks, whole, "split at {place}");
         }
-        whole
+        values(&whole)
     }
+}
+
+fn values(chunks: &[Bytes]) -> Vec<Value> {
+    let chunks = chunks.iter();
+    chunks
+        .map(|chunk| serde_json::from_slice(chunk).unwrap())
+        .collect()
 }
 
 /// Events of these types, with arbitrary JSON in members of these names.

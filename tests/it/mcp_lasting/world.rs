@@ -47,6 +47,8 @@ pub(super) enum Call {
     IsSilent,
     /// It never leaves.
     Unreachable,
+    /// The server no longer knows the session.
+    IsForgotten,
     /// It is never answered.
     Hangs,
 }
@@ -162,6 +164,10 @@ impl Peer for Connection {
                 }
                 Some(Call::Breaks) => Err(lost(ErrorKind::Transport, Loss::Broken)),
                 Some(Call::IsSilent) => Err(lost(ErrorKind::Transport, Loss::Silent)),
+                Some(Call::IsForgotten) => {
+                    self.ended.cancel();
+                    Err(lost(ErrorKind::ConnectionClosed, Loss::Forgotten))
+                }
                 Some(Call::Unreachable) => Err(lost(ErrorKind::Transport, Loss::Unsent)),
                 Some(Call::Hangs) => {
                     let limit = options.timeout.unwrap_or(Duration::MAX);

@@ -248,6 +248,23 @@ fn a_change_says_where_it_is_and_what_became_of_it() {
 }
 
 #[test]
+fn a_member_that_is_not_there_is_not_required() {
+    let schema = json!({
+        "type": "object",
+        "properties": {"a": {"properties": {"a": false, "b": {}}, "required": ["a", "b"]}},
+    });
+    for target in Target::ALL {
+        let once = lowered(&schema, target);
+        let twice = lower(&once.schema, once.target);
+        assert!(!twice.is_changed(), "{}: {}", target.name(), twice.schema);
+    }
+    let gemini = lowered(&schema, Target::Gemini).schema;
+    let inner = gemini["properties"]["a"].clone();
+    assert_eq!(inner["required"], json!(["b"]));
+    assert!(inner["properties"].get("a").is_none(), "{inner}");
+}
+
+#[test]
 fn targets_are_known_by_their_names() {
     for target in Target::ALL {
         assert_eq!(Target::from_name(target.name()), Some(target));

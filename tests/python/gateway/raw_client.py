@@ -115,6 +115,7 @@ class Caller:
     def close(self) -> None:
         if self.client.session:
             self.client.end()
+            self.client.session = ""
         self.client.http.close()
 
 

@@ -52,9 +52,11 @@ def call(call_id: str, name: str, **arguments: Any) -> dict[str, Any]:
 
 def ask(origin: str, key: str = "sk-1234", **fields: Any) -> Any:
     with openai.OpenAI(base_url=origin, api_key=key, max_retries=0) as client:
-        return client.chat.completions.create(
+        found = client.chat.completions.create(
             **{"model": "m", "messages": GO, "tools": [ALL], **fields}
         )
+        # What is left of a stream goes with its client.
+        return list(found) if fields.get("stream") else found
 
 
 def told(body: dict[str, Any]) -> dict[str, str]:
@@ -121,7 +123,7 @@ def test_a_stream_shows_the_answer_alone(tmp_path: Path) -> None:
     ]
     with serving(tmp_path, *replies) as (endpoint, origin):
         options = {"include_usage": True}
-        chunks = list(ask(origin, stream=True, stream_options=options))
+        chunks = ask(origin, stream=True, stream_options=options)
     texts = [piece.choices[0].delta.content for piece in chunks if piece.choices]
     assert "".join(filter(None, texts)) == "It is 3"
     assert all(not piece.choices[0].delta.tool_calls for piece in chunks if piece.choices)
@@ -133,6 +135,26 @@ def test_a_stream_shows_the_answer_alone(tmp_path: Path) -> None:
     fields = last.choices[0].delta.provider_specific_fields
     assert fields["mcp_call_results"][0]["result"] == "3"
     assert told(endpoint.requests[1].body) == {"a": "3"}
+
+
+@pytest.mark.parametrize("asked", [{}, {"mcp_stream": "answer"}])
+def test_a_stream_shows_a_long_text_before_a_call_only_if_asked_for(
+    tmp_path: Path, asked: dict[str, str]
+) -> None:
+    words = "word " * 60
+    called = {
+        "index": 0,
+        "id": "a",
+        "function": {"name": "one-add", "arguments": '{"a": 1, "b": 2}'},
+    }
+    replies = [
+        stream(chunk({"content": words}), chunk({"tool_calls": [called]}), chunk({}, "stop"), DONE),
+        stream(chunk({"content": "It is 3"}), chunk({}, "stop"), DONE),
+    ]
+    with serving(tmp_path, *replies) as (_, origin):
+        chunks = ask(origin, stream=True, extra_body=asked)
+    texts = [piece.choices[0].delta.content for piece in chunks if piece.choices]
+    assert "".join(filter(None, texts)) == (f"{words}It is 3" if asked else "It is 3")
 
 
 def test_a_call_that_needs_a_word_is_left_to_the_caller(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,6 +77,7 @@ class World:
 
     gateway: Started
     ways: dict[str, Way]
+    callers: list[Caller] = field(default_factory=list)
 
     def way(self, server: str) -> Way:
         """The way to a server over HTTP."""
@@ -84,7 +85,8 @@ class World:
         return self.ways[ways.get(server, "streamable")]
 
     def caller(self, server: str, era: str = OLD) -> Caller:
-        return Caller(self.gateway.origin, f"/mcp/{server}", era)
+        self.callers.append(Caller(self.gateway.origin, f"/mcp/{server}", era))
+        return self.callers[-1]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         config = {"mcp_servers": servers}
         folder = tmp_path_factory.mktemp("gateway")
         yield World(stack.enter_context(started(json.dumps(config), folder)), ways)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_stays(world: World) -> Iterator[None]:
+    """A test that fails leaves no session to the next one, which counts them."""
+    yield
+    while world.callers:
+        world.callers.pop().close()
 
 
 def judged(message: dict[str, Any], words: str | None) -> None:

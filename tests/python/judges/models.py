@@ -28,8 +28,6 @@ class Model:
     options: dict = field(default_factory=dict)
     # Members of the body that the SDK does not know, by case, and that are sent all the same; `*` for all.
     strange: dict = field(default_factory=dict)
-    # Whether what LiteLLM sends is held against it, so that each difference has its reason.
-    is_compared: bool = True
     # Environment variables of the call.
     variables: dict = field(default_factory=dict)
 
@@ -51,8 +49,10 @@ class Model:
 
 # A parameter of the provider's own is passed on as it came.
 PASSED = {"parameter_of_the_provider": {"top_k"}, "thinking": {"thinking"}}
+SOUND = {"data", "expires_at", "transcript", "mime_type"}
 # So is what a conversation keeps of other protocols, where nobody says that it is refused.
-FOREIGN = {**PASSED, "*": {"thinking", "thinking_blocks", "reasoning_content", "cache_control"}}
+KEPT = {"thinking", "thinking_blocks", "reasoning_content", "cache_control", "images"}
+FOREIGN = {**PASSED, "*": KEPT, "sound_goes_back": SOUND, "sound_of_another_goes_back": SOUND}
 # Where models of Vertex AI are asked.
 PLACE = {"vertex_project": "my-project", "vertex_location": "us-east5"}
 VERTEX = "projects/my-project/locations/us-east5/publishers"
@@ -143,8 +143,6 @@ MODELS = [
         "replicate",
         "/v1/models/meta/meta-llama-3-70b-instruct/predictions",
         base="/v1",
-        # LiteLLM asks Replicate's own address, whatever `api_base` says.
-        is_compared=False,
     ),
     *(
         Model(f"openai/{name}", "chat", "/v1/chat/completions", base="/v1", strange=PASSED)
@@ -162,8 +160,7 @@ MODELS = [
         "databricks/databricks-claude-sonnet-4-5",
         "databricks",
         "/serving-endpoints/chat/completions",
-        strange={**PASSED, "cache_markers": {"cache_control"}},
-        is_compared=False,
+        strange={**FOREIGN, "*": {"images"}, "cache_markers": {"cache_control"}},
     ),
     Model(
         "watsonx/ibm/granite-3-8b-instruct",
@@ -173,44 +170,33 @@ MODELS = [
         options={"api_key": None, "project_id": "project-1"},
         variables={"WATSONX_TOKEN": KEY},
         strange=FOREIGN,
-        is_compared=False,
     ),
     Model(
         "snowflake/llama3.3-70b",
         "chat",
         "/api/v2/cortex/v1/chat/completions",
         strange=FOREIGN,
-        is_compared=False,
     ),
     Model(
         "snowflake/claude-sonnet-4-5",
         "anthropic",
         "/api/v2/cortex/v1/messages",
-        is_compared=False,
     ),
     Model(
         "huggingface/together/deepseek-ai/DeepSeek-R1",
         "chat",
         "/v1/chat/completions",
         strange=FOREIGN,
-        is_compared=False,
     ),
     *(
-        Model(
-            name,
-            "chat",
-            "/v1/chat/completions",
-            base="/v1",
-            strange=FOREIGN,
-            is_compared=is_compared,
-        )
-        for name, is_compared in (
-            ("groq/llama-3.3-70b-versatile", True),
-            ("xai/grok-4", True),
-            ("deepseek/deepseek-chat", False),
-            ("moonshot/kimi-k2-0905-preview", False),
-            ("cerebras/llama-3.3-70b", False),
+        Model(name, "chat", "/v1/chat/completions", base="/v1", strange=FOREIGN)
+        for name in (
+            "groq/llama-3.3-70b-versatile",
+            "xai/grok-4",
+            "deepseek/deepseek-chat",
+            "moonshot/kimi-k2-0905-preview",
+            "cerebras/llama-3.3-70b",
         )
     ),
-    Model("perplexity/sonar", "chat", "/chat/completions", strange=FOREIGN, is_compared=False),
+    Model("perplexity/sonar", "chat", "/chat/completions", strange=FOREIGN),
 ]

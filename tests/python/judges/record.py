@@ -11,6 +11,7 @@ import sys
 import types
 from copy import deepcopy
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -20,6 +21,8 @@ from judges.models import CASES, KEY, MODELS, PLACE
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["DEFAULT_REPLICATE_POLLING_DELAY_SECONDS"] = "0"
 os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
+# Tokens are counted without the tokenizers that LiteLLM would fetch for some models.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def without_google():
@@ -36,6 +39,19 @@ def without_google():
     package.preview.language_models = None
 
 
+def at(base):
+    """Replicate where `api_base` says, which LiteLLM does not read for it."""
+    from litellm.llms.replicate.chat.transformation import ReplicateConfig
+
+    known = ReplicateConfig.get_complete_url
+
+    def get_complete_url(*arguments, **options):
+        url = known(*arguments, **options)
+        return url.replace("https://api.replicate.com/v1", base)
+
+    return mock.patch.object(ReplicateConfig, "get_complete_url", get_complete_url)
+
+
 async def record(model):
     """What LiteLLM sends for each case."""
     import litellm
@@ -45,7 +61,7 @@ async def record(model):
     sent = {}
     os.environ.update(model.variables)
     for case, request in CASES.items():
-        with judging(model.protocol, is_lenient=True) as judge:
+        with judging(model.protocol, is_lenient=True) as judge, at(judge.origin + model.base):
             base = judge.origin + model.base
             settings = {"api_base": base, "api_key": KEY, **model.options}
             try:
@@ -67,7 +83,7 @@ async def record(model):
 
 
 async def main():
-    found = {model.name: await record(model) for model in MODELS if model.is_compared}
+    found = {model.name: await record(model) for model in MODELS}
     sys.stdout.write(json.dumps(found))
 
 

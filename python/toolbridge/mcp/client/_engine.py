@@ -146,7 +146,11 @@ class Engine(Verbs):
     def _capabilities(self) -> dict[str, Any]:
         capabilities: dict[str, Any] = {}
         if self._sampling_callback is not None:
-            capabilities["sampling"] = self._sampling_capabilities or {}
+            said = getattr(self._sampling_callback, "sampling_capabilities", None)
+            # What a mock has under that name is nothing of the kind.
+            of_callback = said if isinstance(said, Object) else None
+            given = self._sampling_capabilities
+            capabilities["sampling"] = (of_callback if given is None else given) or {}
         if self._elicitation_callback is not None:
             capabilities["elicitation"] = {"form": {}, "url": {}}
         if self._list_roots_callback is not None:

@@ -57,8 +57,10 @@ class Client(Verbs):
             without asking first.
         read_timeout_seconds: How long each request waits for its answer, in seconds or as a
             ``timedelta``. Default: for as long as the connection lives.
-        sampling_callback: ``(context, params) -> CreateMessageResult``; plain or ``async``.
-        sampling_capabilities: What the sampling callback can do. Default: nothing particular.
+        sampling_callback: ``(context, params) -> CreateMessageResult``; plain or ``async``. A
+            `toolbridge.SamplingModel` is one that asks a model.
+        sampling_capabilities: What the sampling callback can do. Default: what it says itself, as a
+            `toolbridge.SamplingModel` does, or nothing particular.
         list_roots_callback: ``(context) -> ListRootsResult``.
         logging_callback: ``(params)``, called with each log line of the server, in wire order.
         log_level: The least important log lines that are wanted, as in ``"warning"``, of a server

@@ -47,14 +47,16 @@ class ClientSession(Engine):
         write_stream: The second.
         read_timeout_seconds: How long each request waits for its answer, in seconds or as a
             ``timedelta``. Default: for as long as the connection lives.
-        sampling_callback: ``(context, params) -> CreateMessageResult``; plain or ``async``.
+        sampling_callback: ``(context, params) -> CreateMessageResult``; plain or ``async``. A
+            `toolbridge.SamplingModel` is one that asks a model.
         elicitation_callback: ``(context, params) -> ElicitResult``.
         list_roots_callback: ``(context) -> ListRootsResult``.
         logging_callback: ``(params)``, called with each log line of the server, in wire order.
         message_handler: ``(message)``, called with each notification (an object with ``method``
             and ``params``) and with an exception for what is not MCP.
         client_info: The name and version that the server is told. Default: this package's.
-        sampling_capabilities: What the sampling callback can do. Default: nothing particular.
+        sampling_capabilities: What the sampling callback can do. Default: what it says itself, as a
+            `toolbridge.SamplingModel` does, or nothing particular.
         log_level: The least important log lines that are wanted, as in ``"warning"``, of a server
             that speaks 2026-07-28. Default: none are.
         input_required_max_rounds: How often one call is repeated because the server wants input.

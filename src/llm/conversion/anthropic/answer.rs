@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::llm::conversion::cited::Cited;
 use crate::llm::conversion::stand_in::{reason, url_citation};
 use crate::llm::conversion::{Notes, Unreadable};
 use crate::llm::types::completion::{
@@ -38,7 +39,7 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
     })?;
     let mut message = AssistantMessage::default();
     let mut used_json_tool = false;
-    let mut citations = Vec::new();
+    let mut cited = Cited::default();
     let mut others = Vec::new();
     for block in answer.content {
         let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -56,7 +57,7 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
                         .map_or(0, |text| text.chars().count());
                     let notes = found.iter().filter_map(|one| annotation(one, start, end));
                     message.annotations.extend(notes);
-                    citations.push(Value::Array(found.clone()));
+                    cited.push(found.clone(), start..end);
                 }
             }
             "thinking" => {
@@ -79,9 +80,7 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
         }
     }
     let fields = &mut message.provider_specific_fields;
-    if !citations.is_empty() {
-        fields.insert("citations".to_owned(), Value::Array(citations));
-    }
+    cited.tell(fields);
     if !others.is_empty() {
         fields.insert("content_blocks".to_owned(), Value::Array(others));
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::llm::conversion::cited::{self, Stretch};
 use crate::llm::types::chat::{Message, Role};
 use crate::llm::types::content::{Part, PartKind, Source};
 use crate::llm::types::fields::Unusable;
@@ -61,11 +62,19 @@ fn assistant(message: Message) -> Result<Vec<Value>, Unusable> {
         .filter(|block| block.get("signature").is_some() || block.get("data").is_some())
         .collect();
     let has_thinking = !blocks.is_empty();
+    let is_whole = message.content.len() == 1;
     for part in message.content {
         if has_thinking && matches!(part.kind, PartKind::Thinking(_)) {
             continue;
         }
-        blocks.extend(block(part)?);
+        let text = part.as_text().filter(|_| is_whole);
+        match text.and_then(|text| cited::stretches(text, &message.rest, is_citation)) {
+            Some(stretches) => {
+                blocks.extend(stretches.into_iter().map(cited_text));
+                mark_last(&mut blocks, part.cache_control);
+            }
+            None => blocks.extend(block(part)?),
+        }
     }
     // Trailing white space of the last text is refused.
     if message.tool_calls.is_empty()
@@ -88,6 +97,19 @@ fn assistant(message: Message) -> Result<Vec<Value>, Unusable> {
     }
     mark_last(&mut blocks, message.cache_control);
     Ok(blocks)
+}
+
+/// Whether a citation is one of this API.
+fn is_citation(citation: &Value) -> bool {
+    citation["type"].is_string()
+}
+
+fn cited_text(stretch: Stretch<'_>) -> Value {
+    let mut block = json!({ "type": "text", "text": stretch.text });
+    if let Some(citations) = stretch.citations {
+        block["citations"] = citations.clone();
+    }
+    block
 }
 
 fn tool_result(message: Message) -> Result<Value, Unusable> {

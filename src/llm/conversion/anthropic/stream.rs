@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{KNOWN, annotation, tier, usage};
+use crate::llm::conversion::cited::Cited;
 use crate::llm::conversion::stand_in::reason;
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
 use crate::llm::types::chunk::ChunkWriter;
@@ -202,7 +203,7 @@ impl Events {
                 if !notes.is_empty() {
                     self.writer.member("annotations", &Value::Array(notes));
                 }
-                let fields = json!({ "citations": [citations] });
+                let fields = Cited::one(citations, start..self.length);
                 self.writer.member("provider_specific_fields", &fields);
             }
             Some(Block::Thinking { block }) => {

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::llm::conversion::cited::Cited;
+use crate::llm::conversion::sound;
 use crate::llm::conversion::stand_in::{reason, url_citation};
 use crate::llm::conversion::{Notes, Unreadable};
 use crate::llm::types::completion::{
@@ -45,9 +47,7 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
         found.take(block, &mut message, notes);
     }
     let fields = &mut message.provider_specific_fields;
-    if !found.citations.is_empty() {
-        fields.insert("citations".to_owned(), Value::Array(found.citations));
-    }
+    found.cited.tell(fields);
     if !found.others.is_empty() {
         fields.insert("content_blocks".to_owned(), Value::Array(found.others));
     }
@@ -83,7 +83,7 @@ pub(super) fn beside(mut rest: Map<String, Value>) -> Map<String, Value> {
 #[derive(Default)]
 struct Found {
     used_json_tool: bool,
-    citations: Vec<Value>,
+    cited: Cited,
     others: Vec<Value>,
 }
 
@@ -126,6 +126,14 @@ impl Found {
                 let picture = picture(&image, message.images.len());
                 message.images.push(picture);
             }
+            ("audio", Some(audio))
+                if message.audio.is_none() && audio["source"]["bytes"].is_string() =>
+            {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let kind = format!("audio/{}", text(&audio["format"]));
+                let bytes = text(&audio["source"]["bytes"]);
+                message.audio = Some(sound::made(&kind, &bytes, notes));
+            }
             (_, Some(value)) => {
                 block.insert(name, value);
                 self.others.push(Value::Object(block));
@@ -153,7 +161,7 @@ impl Found {
                 .iter()
                 .filter_map(|one| annotation(one, start, end)),
         );
-        self.citations.push(Value::Array(citations.clone()));
+        self.cited.push(citations.clone(), start..end);
     }
 }
 

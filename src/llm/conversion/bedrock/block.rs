@@ -17,6 +17,12 @@ const OWN: [&str; 7] = [
     "audio",
 ];
 
+/// The formats of sound.
+pub(super) const SOUNDS: [&str; 15] = [
+    "mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg",
+    "mpga", "pcm", "webm",
+];
+
 /// How a file has to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Medium {

@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::block::{block, blocks, cache_point};
+use super::block::{SOUNDS, block, blocks, cache_point};
+use super::model::Family;
+use crate::llm::conversion::cited::{self, Stretch};
+use crate::llm::conversion::sound;
 use crate::llm::types::chat::{Message, Role};
-use crate::llm::types::content::PartKind;
+use crate::llm::types::content::{self, PartKind};
 use crate::llm::types::fields::Unusable;
 use crate::tools::result::bedrock::tool_id;
 
@@ -31,13 +34,13 @@ pub(super) fn system(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
 }
 
 /// The turns. Messages of one side that follow each other are one turn.
-pub(super) fn conversation(messages: Vec<Message>) -> Result<Vec<Value>, Unusable> {
+pub(super) fn conversation(messages: Vec<Message>, family: Family) -> Result<Vec<Value>, Unusable> {
     let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
     let mut first = None;
     for message in messages {
         let place = message.place.clone();
         let (side, blocks) = match message.role {
-            Role::Assistant => ("assistant", assistant(message)?),
+            Role::Assistant => ("assistant", assistant(message, family)?),
             Role::Tool => ("user", tool_result(message)?),
             Role::User | Role::System => ("user", said(message)?),
         };
@@ -93,7 +96,7 @@ fn add_marker(blocks: &mut Vec<Value>, marker: Option<&Value>) {
     }
 }
 
-fn assistant(message: Message) -> Result<Vec<Value>, Unusable> {
+fn assistant(message: Message, family: Family) -> Result<Vec<Value>, Unusable> {
     // Reasoning without a signature is the text of other providers: it is refused.
     let mut all: Vec<Value> = message
         .thinking_blocks
@@ -101,6 +104,7 @@ fn assistant(message: Message) -> Result<Vec<Value>, Unusable> {
         .filter_map(thoughts)
         .collect();
     let has_thoughts = !all.is_empty();
+    let is_whole = message.content.len() == 1;
     for part in message.content {
         if let PartKind::Thinking(members) = part.kind {
             if !has_thoughts {
@@ -108,7 +112,21 @@ fn assistant(message: Message) -> Result<Vec<Value>, Unusable> {
             }
             continue;
         }
-        all.extend(block(part)?);
+        let text = part.as_text().filter(|_| is_whole);
+        match text.and_then(|text| cited::stretches(text, &message.rest, is_citation)) {
+            Some(stretches) => {
+                all.extend(stretches.into_iter().map(cited_text));
+                add_marker(&mut all, part.cache_control.as_ref());
+            }
+            None => all.extend(block(part)?),
+        }
+    }
+    // Claude makes none, and refuses those of others in its turns.
+    if family != Family::Claude {
+        for picture in content::pictures(&message.rest, &message.place)? {
+            all.extend(block(picture.part)?);
+        }
+        all.extend(sound::of(&message.rest).and_then(sounding));
     }
     for call in message.tool_calls {
         let input = call.arguments_object()?;
@@ -121,6 +139,29 @@ fn assistant(message: Message) -> Result<Vec<Value>, Unusable> {
     }
     add_marker(&mut all, message.cache_control.as_ref());
     Ok(all)
+}
+
+/// Whether a citation is one of this API: those of Anthropic's say their type.
+fn is_citation(citation: &Value) -> bool {
+    citation.is_object() && citation.get("type").is_none()
+}
+
+/// Sound of the kinds that the service has: what else others make, such as Google's bare samples, is no file.
+fn sounding((kind, base64): (&str, &str)) -> Option<Value> {
+    let format = kind.strip_prefix("audio/")?;
+    SOUNDS
+        .contains(&format)
+        .then(|| json!({ "audio": { "format": format, "source": { "bytes": base64 } } }))
+}
+
+fn cited_text(stretch: Stretch<'_>) -> Value {
+    match stretch.citations {
+        Some(citations) => json!({ "citationsContent": {
+            "content": [{ "text": stretch.text }],
+            "citations": citations,
+        } }),
+        None => json!({ "text": stretch.text }),
+    }
 }
 
 /// A block of reasoning as Anthropic has it.

@@ -33,7 +33,8 @@ pub(super) fn convert(
     let mut body = Map::new();
     let history = tools::names_called(&request.messages);
     let system = messages::system(request.take_system())?;
-    let conversation = messages::conversation(std::mem::take(&mut request.messages))?;
+    let family = model::Family::of(&request.model);
+    let conversation = messages::conversation(std::mem::take(&mut request.messages), family)?;
     body.insert("messages".to_owned(), Value::Array(conversation));
     if !system.is_empty() {
         body.insert("system".to_owned(), Value::Array(system));

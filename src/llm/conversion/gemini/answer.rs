@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::llm::conversion::stand_in::url_citation;
-use crate::llm::conversion::{Notes, Unreadable, finish};
+use crate::llm::conversion::{Notes, Unreadable, finish, sound};
 use crate::llm::types::completion::{
     AssistantMessage, Choice, Completion, CompletionTokensDetails, FinishReason,
     PromptTokensDetails, ToolCall, Usage,
@@ -62,7 +62,8 @@ pub(super) enum Said {
         arguments: String,
         fields: Map<String, Value>,
     },
-    Image(String),
+    /// A picture, and its signature.
+    Image(String, Option<Value>),
     /// Sound: its kind, and its bytes.
     Audio(String, String),
     Other(Map<String, Value>),
@@ -104,7 +105,7 @@ pub(super) fn said(mut part: Map<String, Value>) -> Said {
         if kind.starts_with("audio/") {
             return Said::Audio(kind.to_owned(), base64.to_owned());
         }
-        return Said::Image(format!("data:{kind};base64,{base64}"));
+        return Said::Image(format!("data:{kind};base64,{base64}"), signature);
     }
     match part.get("text") {
         Some(Value::String(text)) if part.get("thought") == Some(&Value::Bool(true)) => {
@@ -207,16 +208,16 @@ fn choice(candidate: Candidate, place: u64, notes: &Notes) -> Choice {
                 call.provider_specific_fields = fields;
                 message.tool_calls.push(call);
             }
-            Said::Image(url) => {
+            Said::Image(url, signed) => {
                 let place = message.images.len();
-                message.images.push(image(&url, place));
+                message.images.push(image(&url, place, signed));
             }
             Said::Audio(kind, base64) => match &mut message.audio {
                 Some(audio) => {
                     let known = audio["data"].as_str().unwrap_or_default();
                     audio["data"] = Value::from(joined(known, &base64));
                 }
-                None => message.audio = Some(sound(&kind, &base64, notes)),
+                None => message.audio = Some(sound::made(&kind, &base64, notes)),
             },
             Said::Other(part) => others.push(Value::Object(part)),
         }
@@ -242,8 +243,12 @@ pub(super) fn reason(native: &str, has_calls: bool) -> FinishReason {
     }
 }
 
-pub(super) fn image(url: &str, place: usize) -> Value {
-    json!({ "type": "image_url", "image_url": { "url": url }, "index": place })
+pub(super) fn image(url: &str, place: usize, signature: Option<Value>) -> Value {
+    let mut image = json!({ "type": "image_url", "image_url": { "url": url }, "index": place });
+    if let Some(signature) = signature {
+        image["provider_specific_fields"] = json!({ SIGNATURE: signature });
+    }
+    image
 }
 
 /// What is said beside the content: grounding, citations, ratings, by names in snake case.
@@ -258,26 +263,16 @@ pub(super) fn fields(
         .map(|(name, value)| (snake(&name), value))
         .collect();
     if !others.is_empty() {
-        fields.insert("content_blocks".to_owned(), Value::Array(others));
+        fields.insert(BLOCKS.to_owned(), Value::Array(others));
     }
     fields.extend(signature.map(|signature| (SIGNATURE.to_owned(), signature)));
     fields
 }
 
-/// Where the signature of a text stands, to be sent back with it.
+/// Where parts stand that OpenAI has no word for, to be sent back.
+pub(super) const BLOCKS: &str = "content_blocks";
+/// Where the signature of a text or of a picture stands, to be sent back with it.
 pub(super) const SIGNATURE: &str = "thought_signature";
-
-/// Sound in OpenAI's form. What it is a sound of is not told, and it is kept nowhere.
-pub(super) fn sound(kind: &str, base64: &str, notes: &Notes) -> Value {
-    let id = notes.id.rsplit('-').next().unwrap_or_default();
-    json!({
-        "id": format!("audio_{id}"),
-        "data": base64,
-        "expires_at": notes.now,
-        "transcript": "",
-        "mime_type": kind,
-    })
-}
 
 /// The bytes of both, one after the other; what cannot be read is left out.
 fn joined(first: &str, second: &str) -> String {

@@ -4,16 +4,26 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::answer::SIGNATURE;
+use super::answer::{BLOCKS, SIGNATURE};
 use super::model;
+use crate::llm::conversion::sound;
 use crate::llm::types::chat::{Message, Role, ToolCall};
-use crate::llm::types::content::{Part, PartKind, Source};
+use crate::llm::types::content::{self, Part, PartKind, Picture, Source};
 use crate::llm::types::fields::Unusable;
 use crate::tools::result::gemini;
 
 /// What stands for the signature of a call that another provider made, as Google's documentation of
 /// thought signatures has it: `skip_thought_signature_validator`, as bytes are written.
 const FOREIGN_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
+
+/// Parts of answers that OpenAI has no word for. Those of other protocols have other names.
+const OWN: [&str; 5] = [
+    "executableCode",
+    "codeExecutionResult",
+    "toolCall",
+    "toolResponse",
+    "fileData",
+];
 
 /// The instructions, as parts.
 pub(super) fn system(messages: Vec<Message>, model: &str) -> Vec<Value> {
@@ -66,13 +76,23 @@ fn answer(message: Message, model: &str) -> Result<Vec<Value>, Unusable> {
     let content = message.content.into_iter();
     // Thoughts of earlier turns are not sent back: their signatures stand with the calls.
     let content = content.filter(|part| !matches!(part.kind, PartKind::Thinking(_)));
-    let mut parts = said(content.collect(), model);
     let fields = message.rest.get("provider_specific_fields");
+    // What Google ran itself stands before what is drawn from it. What else an answer is grounded on stays where
+    // it came: a turn has a role and parts, and grounding is the candidate's.
+    // (<https://ai.google.dev/api/caching#Content>)
+    let mut parts = own(fields);
+    parts.extend(said(content.collect(), model));
     if let Some(signature) = fields.and_then(|fields| fields.get(SIGNATURE))
         && let Some(last) = parts.iter_mut().rfind(|part| part["text"].is_string())
     {
         last["thoughtSignature"] = signature.clone();
     }
+    let pictures = content::pictures(&message.rest, &message.place)?.into_iter();
+    parts.extend(pictures.filter_map(|one| picture(one, model)));
+    parts.extend(
+        sound::of(&message.rest)
+            .map(|(kind, base64)| json!({ "inlineData": { "mimeType": kind, "data": base64 } })),
+    );
     for (place, call) in message.tool_calls.iter().enumerate() {
         let mut part = json!({
             "functionCall": {
@@ -90,6 +110,23 @@ fn answer(message: Message, model: &str) -> Result<Vec<Value>, Unusable> {
         parts.push(part);
     }
     Ok(parts)
+}
+
+/// The parts that an answer had beside those which OpenAI has a word for.
+fn own(fields: Option<&Value>) -> Vec<Value> {
+    let blocks = fields.and_then(|fields| fields.get(BLOCKS)?.as_array());
+    let blocks = blocks.into_iter().flatten();
+    let is_own = |block: &&Value| OWN.iter().any(|name| block.get(*name).is_some());
+    blocks.filter(is_own).cloned().collect()
+}
+
+/// A picture that a model made, with its signature.
+fn picture(Picture { part, fields }: Picture, model: &str) -> Option<Value> {
+    let mut picture = converted(part, model)?;
+    if let Some(signature) = fields.get(SIGNATURE) {
+        picture["thoughtSignature"] = signature.clone();
+    }
+    Some(picture)
 }
 
 fn signature(call: &ToolCall) -> Option<Value> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Candidate, Said};
-use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
+use crate::llm::conversion::{Notes, Progress, Translator, Unreadable, sound};
 use crate::llm::types::chunk::ChunkWriter;
 use crate::llm::types::completion::FinishReason;
 
@@ -76,8 +76,8 @@ impl Pieces {
                     let call = self.writer.begin_tool_call(&id, &name, Some(&fields));
                     self.writer.arguments(call, &arguments);
                 }
-                Said::Image(url) => {
-                    let image = answer::image(&url, self.images);
+                Said::Image(url, signed) => {
+                    let image = answer::image(&url, self.images, signed);
                     self.images += 1;
                     self.writer.member("images", &Value::Array(vec![image]));
                 }
@@ -85,7 +85,7 @@ impl Pieces {
                     let sound = if std::mem::replace(&mut self.has_sound, true) {
                         json!({ "data": base64 })
                     } else {
-                        answer::sound(&kind, &base64, &self.notes)
+                        sound::made(&kind, &base64, &self.notes)
                     };
                     self.writer.member("audio", &sound);
                 }

@@ -132,9 +132,9 @@ pub(super) fn convert(body: &[u8], notes: &Notes) -> Result<Completion, Unreadab
                 text(&item, "name").to_owned(),
                 text(&item, "arguments").to_owned(),
             )),
-            "image_generation_call" if picture(&item, 0).is_some() => {
-                let picture = picture(&item, message.images.len());
-                message.images.extend(picture);
+            PICTURE if is_made(&item) => {
+                let picture = picture(item, message.images.len());
+                message.images.push(picture);
             }
             // Tools that the provider runs itself, and what nobody here knows.
             _ => others.push(Value::Object(item)),
@@ -230,15 +230,29 @@ pub(super) fn annotation(note: &Value, start: u64) -> Value {
     )
 }
 
-/// A picture that the model made.
-pub(super) fn picture(item: &Map<String, Value>, index: usize) -> Option<Value> {
-    let base64 = item.get("result")?.as_str()?;
-    let format = match text(item, "output_format") {
+/// The type of the item that holds a picture which the model made.
+pub(super) const PICTURE: &str = "image_generation_call";
+
+/// Whether such an item holds one: a call that failed has none.
+pub(super) fn is_made(item: &Map<String, Value>) -> bool {
+    !text(item, "result").is_empty()
+}
+
+/// A picture that the model made; what its item says beside it is sent back with it.
+pub(super) fn picture(mut item: Map<String, Value>, index: usize) -> Value {
+    let format = match text(&item, "output_format") {
         "" => "png",
+        "svg" => "svg+xml",
         format => format,
     };
-    let url = format!("data:image/{format};base64,{base64}");
-    Some(json!({ "type": "image_url", "image_url": { "url": url }, "index": index }))
+    let url = format!("data:image/{format};base64,{}", text(&item, "result"));
+    item.retain(|name, value| !matches!(name.as_str(), "type" | "result") && !value.is_null());
+    json!({
+        "type": "image_url",
+        "image_url": { "url": url },
+        "index": index,
+        "provider_specific_fields": item,
+    })
 }
 
 /// Probabilities of tokens as chat completions have them: a stream leaves out their bytes.

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::answer::PICTURE;
 use crate::llm::types::chat::{Message, Role};
-use crate::llm::types::content::{Part, PartKind, Source};
+use crate::llm::types::content::{self, Part, PartKind, Picture, Source};
 use crate::llm::types::fields::Unusable;
 
 /// The member of an answer's message that holds its reasoning, to be sent back.
@@ -45,6 +46,8 @@ fn assistant(mut message: Message, items: &mut Vec<Value>) -> Result<(), Unusabl
         };
         items.extend(reasoning);
     }
+    let pictures = content::pictures(&message.rest, &message.place)?.into_iter();
+    items.extend(pictures.filter_map(made));
     // The API has parts of answers under ids that it made; a text needs none.
     let said = text(&message);
     if !said.is_empty() {
@@ -64,6 +67,23 @@ fn assistant(mut message: Message, items: &mut Vec<Value>) -> Result<(), Unusabl
         }));
     }
     Ok(())
+}
+
+/// A picture as the item that it came in. One of another provider has no id, and what the model says has no other
+/// room for pictures: it stays where it came.
+fn made(Picture { part, mut fields }: Picture) -> Option<Value> {
+    let PartKind::Image { source, .. } = part.kind else {
+        return None;
+    };
+    let Source::Data { base64, .. } = source else {
+        return None;
+    };
+    let id = fields.shift_remove("id").filter(Value::is_string)?;
+    let mut item = json!({ "type": PICTURE, "id": id, "result": base64, "status": "completed" });
+    for (name, value) in fields {
+        item[name] = value;
+    }
+    Some(item)
 }
 
 fn result(message: Message) -> Result<Value, Unusable> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, annotation, kept, picture, text, tokens, usage};
+use super::answer::{Answer, PICTURE, annotation, is_made, kept, picture, text, tokens, usage};
 use super::items::REASONING_ITEMS;
 use crate::llm::conversion::{Notes, Progress, Translator, Unreadable};
 use crate::llm::types::chunk::ChunkWriter;
@@ -134,8 +134,8 @@ impl Events {
                     self.writer.arguments(call, text(&item, "arguments"));
                 }
             }
-            "image_generation_call" if picture(&item, 0).is_some() => {
-                let picture = picture(&item, self.pictures);
+            PICTURE if is_made(&item) => {
+                let picture = picture(item, self.pictures);
                 self.pictures += 1;
                 self.writer.member("images", &json!([picture]));
             }

@@ -1,4 +1,4 @@
-//! Where credentials come from: the call, the environment, shared files, an assumed role, a web
+//! Where credentials come from: the call, the environment, shared files, a login (SSO), an assumed role, a web
 //! identity, the container, the machine. AWS's own crates know how; here is which of them, and how long
 //! what they give is kept.
 
@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::profile::{self, ProfileFileCredentialsProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_types::os_shim_internal::{Env, Fs};
 
 use super::transport::Transport;
 use crate::error::{Error, ErrorKind};
@@ -31,22 +32,11 @@ const SESSION_NAME: &str = "toolbridge";
 /// What credentials are said to come from.
 const SOURCE: &str = "toolbridge";
 
-/// Parts of AWS's crate that are left out, as it names them, and what to do instead. Each brings clients
-/// of services that nothing else needs, for what the command `aws` does as well.
-const LEFT_OUT: [(&str, &str); 2] = [
-    (
-        "enabled: sso",
-        "Profiles of `aws sso login` are not read: write their credentials into the environment with \
-         `eval \"$(aws configure export-credentials --profile NAME --format env)\"`, or give another \
-         profile `credential_process = aws configure export-credentials --profile NAME`",
-    ),
-    (
-        "enabled: credentials-login",
-        "Profiles of `aws login` are not read: write their credentials into the environment with \
-         `eval \"$(aws configure export-credentials --profile NAME --format env)\"`, or give another \
-         profile `credential_process = aws configure export-credentials --profile NAME`",
-    ),
-];
+/// A part of AWS's crate that is left out, as it names it: it brings a client and a signature of its own, for
+/// what the command `aws` does as well.
+const LEFT_OUT: &str = "enabled: credentials-login";
+/// What it says where a login of `aws sso login` is missing or over, cannot be read, or is refused by the portal.
+const NO_LOGIN: [&str; 3] = ["SSO token", "sso/cache", "UnauthorizedException"];
 
 /// A key pair.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,6 +64,8 @@ pub(super) struct Principal {
     pub(super) web_identity_token: Option<String>,
     pub(super) sts_endpoint: Option<String>,
     pub(super) region: String,
+    /// The profile of the environment, which is meant where nobody says who.
+    pub(super) usual_profile: Option<String>,
 }
 
 impl std::fmt::Debug for Principal {
@@ -129,7 +121,7 @@ impl Principal {
                     tracing::warn!(reason = %reasons(&cause), "AWS credentials cannot be renewed yet");
                     Ok(kept.credentials.clone())
                 }
-                None => Err(self.missing(provider, cause)),
+                None => Err(self.missing(provider, cause).await),
             },
         }
     }
@@ -223,7 +215,7 @@ impl Principal {
     }
 
     /// There are none: every place where they were looked for.
-    fn missing(&self, provider: &str, cause: CredentialsError) -> Error {
+    async fn missing(&self, provider: &str, cause: CredentialsError) -> Error {
         let why = reasons(&cause);
         let kind = match cause {
             CredentialsError::ProviderTimedOut(_) => ErrorKind::Timeout,
@@ -251,12 +243,44 @@ impl Principal {
                  instance metadata of EC2. The last of them said: {why}"
             ),
         };
-        // What the profile needs is a part of AWS's crate that is left out.
-        let message = match LEFT_OUT.iter().find(|(part, _)| why.contains(*part)) {
-            Some((_, instead)) => format!("{message}. {instead}"),
-            None => message,
+        let message = if why.contains(LEFT_OUT) {
+            format!(
+                "{message}. Profiles of `aws login` are not read: write their credentials into the environment \
+                 with `eval \"$(aws configure export-credentials --profile NAME --format env)\"`, or give another \
+                 profile `credential_process = aws configure export-credentials --profile NAME`"
+            )
+        } else if NO_LOGIN.iter().any(|words| why.contains(words)) {
+            let profile = self.profile_of_login().await;
+            format!(
+                "{message}. The profile {profile:?} of ~/.aws/config is one of a login, and there is none that is \
+                 good: log in with `aws sso login --profile {profile}`"
+            )
+        } else {
+            message
         };
         Error::new(kind, message).with_source(cause)
+    }
+
+    /// The profile that a login is for: the one at the end of those that take their keys from another.
+    async fn profile_of_login(&self) -> String {
+        let named = self.profile.clone().or_else(|| self.usual_profile.clone());
+        let mut name = named.unwrap_or_else(|| "default".to_owned());
+        #[expect(
+            clippy::default_trait_access,
+            reason = "its name in aws-config is deprecated"
+        )]
+        let places = Default::default();
+        if let Ok(all) = profile::load(&Fs::real(), &Env::real(), &places, None).await {
+            // They may go round in a circle.
+            for _ in all.profiles() {
+                let source = all.get_profile(&name);
+                let Some(source) = source.and_then(|one| one.get("source_profile")) else {
+                    break;
+                };
+                source.clone_into(&mut name);
+            }
+        }
+        name
     }
 }
 

@@ -1,10 +1,8 @@
-//! MCP's `sampling/createMessage` and OpenAI's chat completion, each as the other. Pure.
+//! MCP's `sampling/createMessage` and OpenAI's chat completion, each as the other. Owns [`Asked`].
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::gateway::trace::{self, Context};
 use crate::json::RawJson;
 
 /// What a server asks for.
@@ -43,12 +41,17 @@ struct Message {
 
 /// The same, and the names of models that the server would like.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) hints: Vec<String>,
+pub struct Asked {
+    /// Each a name, or a part of one; the one that it would like best comes first.
+    pub hints: Vec<String>,
     params: Params,
 }
 
-pub(super) fn read(params: &RawJson) -> Result<Asked, String> {
+/// Reads the parameters of a request.
+///
+/// # Errors
+/// They are none: what the server is told.
+pub fn read(params: &RawJson) -> Result<Asked, String> {
     let params: Params = serde_json::from_slice(params.as_bytes())
         .map_err(|failure| format!("no request for a completion: {failure}"))?;
     let hints = params.model_preferences.hints.iter();
@@ -57,15 +60,16 @@ pub(super) fn read(params: &RawJson) -> Result<Asked, String> {
 }
 
 impl Asked {
-    /// Where the server's work stands in a trace, if it says so.
-    pub(super) fn context(&self) -> Option<Context> {
-        let meta = self.params.meta.as_ref()?;
-        let text = |name: &str| meta.get(name).and_then(Value::as_str);
-        Context::read(text(trace::PARENT.as_str())?, text(trace::STATE.as_str()))
+    /// What stands beside the request, as MCP's `_meta`.
+    pub fn meta(&self) -> Option<&Value> {
+        self.params.meta.as_ref()
     }
 
-    /// The request for a chat completion.
-    pub(super) fn body(self, model: &str) -> Result<Bytes, String> {
+    /// The request for a chat completion, without the model.
+    ///
+    /// # Errors
+    /// A message has content that no model takes: what the server is told.
+    pub fn chat_request(self) -> Result<Map<String, Value>, String> {
         let Params {
             messages,
             system_prompt,
@@ -84,7 +88,6 @@ impl Asked {
             write(message, &mut written)?;
         }
         let mut body = Map::new();
-        body.insert("model".to_owned(), model.into());
         body.insert("messages".to_owned(), written.into());
         let stop = stop_sequences.filter(|stop| !stop.is_empty());
         let tools = tools.filter(|tools| !tools.is_empty());
@@ -103,7 +106,7 @@ impl Asked {
                 body.insert(name.to_owned(), value);
             }
         }
-        Ok(Value::from(body).to_string().into())
+        Ok(body)
     }
 }
 
@@ -197,8 +200,12 @@ fn text_of(content: &Value) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// The result of the completion.
-pub(super) fn result(body: &[u8], model: &str) -> Result<RawJson, String> {
+/// The result that the server waits for, out of a chat completion; `model` answered where that says no
+/// other.
+///
+/// # Errors
+/// The completion is none, or has a call of a tool whose arguments are no JSON.
+pub fn result(body: &[u8], model: &str) -> Result<RawJson, String> {
     let body: Value = serde_json::from_slice(body)
         .map_err(|_| "the model answered with what is no completion".to_owned())?;
     let choice = &body["choices"][0];
@@ -242,8 +249,7 @@ mod tests {
 
     fn body(params: &Value) -> Result<Value, String> {
         let asked = read(&RawJson::trusted(params.to_string()))?;
-        let body = asked.body("m")?;
-        Ok(serde_json::from_slice(&body).unwrap())
+        asked.chat_request().map(Value::from)
     }
 
     #[test]
@@ -263,7 +269,6 @@ mod tests {
             "tools": [{"name": "t", "inputSchema": {"type": "object"}}], "toolChoice": {"mode": "required"},
         }));
         let expected = json!({
-            "model": "m",
             "messages": [
                 {"role": "system", "content": "be brief"},
                 {"role": "user", "content": "hi"},

@@ -5,6 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`model_id`] | `openai/gpt-4o`, `gpt-4o`, `custom_llm_provider` -> provider and wire name |
+//! | [`call_id`] | what a call is known by |
 //! | [`catalogue`] | limits, prices and capabilities of models; how many tokens a text has; pure |
 //! | [`provider`] | the table of providers; URL, headers and key of one request |
 //! | [`types`] | wire types of chat completions |
@@ -26,6 +27,7 @@
 //! | [`tool_results`] | what the messages to a model have room for |
 
 pub mod answer;
+pub mod call_id;
 pub mod catalogue;
 pub mod chat_stream;
 pub mod client;

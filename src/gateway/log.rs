@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use aws_lc_rs::rand;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::response::Response;
@@ -21,6 +20,7 @@ use super::access::Caller;
 use super::metrics::{InFlight, Metrics};
 use super::trace::{Kind, Span, Trace};
 use super::{Current, Shared};
+use crate::llm::retry::random_bits;
 
 const TARGET: &str = "toolbridge::access";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -50,10 +50,7 @@ fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 fn new_id() -> HeaderValue {
-    let mut random = [0; 16];
-    // Without random numbers no key and no TLS would work either.
-    let _ = rand::fill(&mut random);
-    let id = format!("{:032x}", u128::from_be_bytes(random));
+    let id = format!("{:016x}{:016x}", random_bits(), random_bits());
     HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
 }
 

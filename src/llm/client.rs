@@ -31,6 +31,7 @@ use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 
 use super::answer::NotAnAnswer;
+use super::call_id::CallId;
 use super::chat_stream::{ChatStream, StreamSource};
 use super::conversion::parameters::Policy;
 use super::failure::{FailureSite, snippet};
@@ -154,8 +155,8 @@ impl ChatRequest {
 /// What is known about an answer beside its body.
 #[derive(Debug, Clone)]
 pub struct AnswerContext {
-    /// A random UUID, version 4: what whoever is told of the call knows it by.
-    pub call_id: String,
+    /// What whoever is told of the call knows it by.
+    pub call_id: CallId,
     /// The provider.
     pub provider: &'static str,
     /// The base URL that was asked, fit to be shown.
@@ -172,7 +173,7 @@ impl AnswerContext {
     /// Of a call of which nothing but this is known yet.
     pub fn new(provider: &'static str, api_base: &str) -> Self {
         Self {
-            call_id: call_id(),
+            call_id: CallId::new(),
             provider,
             api_base: api_base.to_owned(),
             headers: HeaderMap::new(),
@@ -180,18 +181,6 @@ impl AnswerContext {
             retries: 0,
         }
     }
-}
-
-fn call_id() -> String {
-    let (high, low) = (retry::random_bits(), retry::random_bits());
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        (high >> 16) & 0xffff,
-        high & 0xfff,
-        (low >> 48) & 0x3fff | 0x8000,
-        low & 0xffff_ffff_ffff,
-    )
 }
 
 /// A whole answer.

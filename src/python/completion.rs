@@ -227,7 +227,7 @@ pub(super) fn facts<'py>(
     facts.set_item(intern!(py, "api_base"), &context.api_base)?;
     facts.set_item(intern!(py, "model_id"), py.None())?;
     facts.set_item(intern!(py, "response_cost"), py.None())?;
-    facts.set_item(intern!(py, "litellm_call_id"), &context.call_id)?;
+    facts.set_item(intern!(py, "litellm_call_id"), context.call_id.to_string())?;
     facts.set_item(
         intern!(py, "_response_ms"),
         context.elapsed.as_secs_f64() * 1000.0,

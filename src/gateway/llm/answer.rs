@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::gateway::failure::{Failure, is_passed_on};
 use crate::gateway::metrics::Chat;
-use crate::llm::retry::random_bits;
+use crate::llm::call_id;
 use crate::llm::router::{Given, Routed, Streamed};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -34,16 +34,8 @@ impl CallId {
         let given = headers.get(CALL_ID);
         let given = given.filter(|id| !id.is_empty() && id.len() <= MAXIMUM_ID_BYTES);
         Self(given.cloned().unwrap_or_else(|| {
-            let (high, low) = (random_bits(), random_bits());
-            let id = format!(
-                "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
-                high >> 32,
-                high >> 16 & 0xffff,
-                high & 0xfff,
-                low >> 48 & 0xfff,
-                low & 0xffff_ffff_ffff
-            );
-            HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown"))
+            let id = call_id::CallId::new().to_string();
+            HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
         }))
     }
 }

@@ -23,17 +23,25 @@ pub(in crate::gateway) fn labels(pairs: &[(&str, &str)]) -> String {
         }
         text.push_str(name);
         text.push_str("=\"");
-        for character in value.chars() {
-            match character {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                other => text.push(other),
-            }
+        if value.contains(['\\', '"', '\n']) {
+            escape(value, &mut text);
+        } else {
+            text.push_str(value);
         }
         text.push('"');
     }
     text
+}
+
+fn escape(value: &str, text: &mut String) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            other => text.push(other),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -32,8 +32,6 @@ impl Cost {
 #[derive(Debug, Clone, PartialEq)]
 struct Said<T>(Option<T>);
 
-type Count = Said<f64>;
-
 impl<T> Default for Said<T> {
     fn default() -> Self {
         Self(None)
@@ -44,6 +42,19 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Said<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?;
         Ok(Self(serde_json::from_str(text.get()).ok()))
+    }
+}
+
+/// The same of a number.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Count(Option<f64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?;
+        // Of all JSON values numbers alone are read by Rust's own parser, without another one of JSON.
+        let number = text.get().parse().ok();
+        Ok(Self(number.filter(|number: &f64| number.is_finite())))
     }
 }
 

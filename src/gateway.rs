@@ -115,7 +115,12 @@ impl Gateway {
         let access = Access::new(&config.access, host)?;
         let tracer = config.traces.as_ref().map(Tracer::start).transpose()?;
         let metrics = Arc::default();
-        let models = Models::new(config.models, config.router, config.keeps_traces);
+        let models = Models::new(
+            config.models,
+            config.router,
+            config.keeps_traces,
+            config.keep_alive,
+        );
         let models = Arc::new(models);
         let mcp = Endpoint::new(config.servers, &config.limits, &metrics)?;
         mcp.sampler().use_models(&models);
@@ -152,7 +157,12 @@ impl Gateway {
         let access = Access::new(&config.access, &self.host)?;
         let shared = self.current.get();
         let models = &shared.models;
-        let models = models.reloaded(config.models, config.router, config.keeps_traces);
+        let models = models.reloaded(
+            config.models,
+            config.router,
+            config.keeps_traces,
+            config.keep_alive,
+        );
         let models = Arc::new(models);
         // The last thing that can fail, for it is in force at once.
         shared.mcp.reload(config.servers, &config.limits)?;

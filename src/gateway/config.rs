@@ -19,6 +19,7 @@ mod traces;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::document::fields::{Fields, Lookup, Spelling};
 use crate::document::{Data, Document, Node, Place};
@@ -53,6 +54,9 @@ pub struct Config {
     pub has_open_metrics: bool,
     /// Whether traces end at the gateway: providers of models hear nothing of them.
     pub keeps_traces: bool,
+    /// How long a stream may be silent before a comment fills it, zero for as long as it likes; None where
+    /// nothing is said.
+    pub keep_alive: Option<Duration>,
     /// Whether logs are JSON.
     pub has_json_logs: bool,
     /// Whom spans are sent to.
@@ -104,6 +108,7 @@ impl Config {
         config.has_json_logs = routing.has_json_logs;
         config.has_open_metrics = routing.has_open_metrics;
         config.keeps_traces = routing.keeps_traces;
+        config.keep_alive = routing.keep_alive;
         config.router = std::mem::take(&mut routing.settings);
         config.check_models(&routing, &mut notices);
         config.access.master_key = access::master_key_of(variables);

@@ -5,15 +5,18 @@
 //! |---|---|
 //! | `request` | the body of a request, in its limits |
 //! | `answer` | answers, streams and failures as HTTP |
+//! | `keep_alive` | what is said in a stream when there is nothing to say |
 //! | `catalogue` | the lists of models |
 //! | `tools` | tools of the type `mcp` in a request, which are called here |
 
 mod answer;
 mod catalogue;
+mod keep_alive;
 mod request;
 mod tools;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -28,6 +31,7 @@ use super::trace::{self, Context, Kind, Trace};
 use crate::error::{Error, nearest};
 use crate::llm::router::{Deployment, Member, RequestBody, Routed, Router, RouterSettings};
 use answer::CallId;
+use keep_alive::KeepAlive;
 
 pub(super) use catalogue::{info, model, models};
 
@@ -40,6 +44,7 @@ pub(super) struct Models {
     router: Router,
     /// Whether traces end here.
     keeps_traces: bool,
+    keep_alive: KeepAlive,
 }
 
 impl Models {
@@ -47,10 +52,12 @@ impl Models {
         deployments: Vec<Deployment>,
         settings: RouterSettings,
         keeps_traces: bool,
+        keep_alive: Option<Duration>,
     ) -> Self {
         Self {
             router: Router::new(deployments, settings),
             keeps_traces,
+            keep_alive: KeepAlive::new(keep_alive),
         }
     }
 
@@ -60,10 +67,12 @@ impl Models {
         deployments: Vec<Deployment>,
         settings: RouterSettings,
         keeps_traces: bool,
+        keep_alive: Option<Duration>,
     ) -> Self {
         Self {
             router: self.router.successor(deployments, settings),
             keeps_traces,
+            keep_alive: KeepAlive::new(keep_alive),
         }
     }
 
@@ -179,7 +188,7 @@ async fn complete(
     let context = span.context().cloned();
     let mut chat = shared.metrics.chat(model).within(span);
     match models.ask(model, body, context.as_ref()).await {
-        Ok(routed) => Ok(answer::given(routed, id, chat)),
+        Ok(routed) => Ok(answer::given(routed, id, chat, models.keep_alive)),
         Err(error) => {
             let failure = Failure::from(error);
             chat.answered(failure.status());

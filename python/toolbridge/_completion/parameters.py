@@ -412,9 +412,8 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
         if name in own:
             options[name] = own[name]
     limit = own.get("timeout", own.get("request_timeout"))
-    stream_limit = own.get("stream_timeout")
-    if stream_limit is not None and body.get("stream"):
-        limit = stream_limit
+    if body.get("stream"):
+        limit = own.get("stream_timeout", limit)
     if limit is not None:
         options["timeout"] = limit
     for name in ("num_retries", "max_retries"):
@@ -449,8 +448,8 @@ def _take(body: dict[str, Any], own: dict[str, Any]) -> Request:
     if own.get("model_info") and "base_model" not in (request.charge or {}):
         _warn("model_info", "has an effect by its base_model alone")
     request.metadata = own.get("metadata")
-    if stream_limit is not None:
-        request.stream_timeout = stream_limit
+    if "stream_timeout" in own:
+        request.stream_timeout = own["stream_timeout"]
     request.is_plain = request.mock is None and schema is None and request.charge is None
     return request
 

@@ -37,6 +37,7 @@ pub(super) struct Routing {
     pub(super) has_json_logs: bool,
     pub(super) has_open_metrics: bool,
     pub(super) keeps_traces: bool,
+    pub(super) keep_alive: Option<Duration>,
     /// Where the file asks for traces.
     pub(super) otel: Option<Place>,
 }
@@ -49,6 +50,7 @@ impl Routing {
             has_json_logs: false,
             has_open_metrics: false,
             keeps_traces: false,
+            keep_alive: None,
             otel: None,
         }
     }
@@ -71,6 +73,7 @@ impl Routing {
         self.has_open_metrics = is_closed == Some(false);
         let goes_on = fields.boolean(&["forward_traceparent_to_llm_provider"])?;
         self.keeps_traces = goes_on == Some(false);
+        self.keep_alive = fields.seconds_or_none(&["sse_keepalive_ping_interval_seconds"])?;
         self.callbacks(&mut fields, notices);
         // Read with the servers.
         fields.find(&["mcp_aliases"]);

@@ -1,11 +1,14 @@
 //! Answers, streams and failures as HTTP.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use super::keep_alive::{KeepAlive, kept_alive};
 use crate::gateway::failure::{Failure, is_passed_on};
 use crate::gateway::metrics::Chat;
 use crate::llm::call_id;
@@ -41,7 +44,12 @@ impl CallId {
 }
 
 /// An answer, as it was given.
-pub(super) fn given(routed: Routed, id: &CallId, mut chat: Chat) -> Response {
+pub(super) fn given(
+    routed: Routed,
+    id: &CallId,
+    mut chat: Chat,
+    keep_alive: KeepAlive,
+) -> Response {
     let mut cost = None;
     let (body, told, kind) = match routed.given {
         Given::Whole(whole) => {
@@ -51,7 +59,11 @@ pub(super) fn given(routed: Routed, id: &CallId, mut chat: Chat) -> Response {
         }
         Given::Stream(mut streamed) => {
             let told = std::mem::take(&mut streamed.headers);
-            (streaming(streamed, chat), told, EVENT_STREAM)
+            (
+                streaming(streamed, chat, keep_alive.answers),
+                told,
+                EVENT_STREAM,
+            )
         }
     };
     let is_stream = kind == EVENT_STREAM;
@@ -119,7 +131,7 @@ pub(super) fn failed(failure: Failure, id: &CallId) -> Response {
 
 /// A stream whose pieces leave as they come. Dropped with the connection of the client, which ends
 /// the request of the provider.
-fn streaming(streamed: Box<Streamed>, chat: Chat) -> Body {
+fn streaming(streamed: Box<Streamed>, chat: Chat, silence: Option<Duration>) -> Body {
     let events = stream::unfold(Some((streamed, chat)), |state| async move {
         let (mut streamed, mut chat) = state?;
         match streamed.next().await {
@@ -139,5 +151,8 @@ fn streaming(streamed: Box<Streamed>, chat: Chat) -> Body {
             }
         }
     });
-    Body::from_stream(events)
+    match silence {
+        Some(silence) => Body::from_stream(kept_alive(Box::pin(events), silence)),
+        None => Body::from_stream(events),
+    }
 }

@@ -24,6 +24,7 @@ use memchr::memmem;
 use serde_json::{Map, Value};
 
 use super::answer::{self, CallId};
+use super::keep_alive::{begun, kept_alive};
 use crate::agent::completion::{Detail, stream, whole};
 use crate::agent::model::Chunks;
 use crate::agent::{
@@ -165,17 +166,17 @@ impl Wanted {
             return Ok(answer::whole(answer.into_bytes(), id));
         }
         // A failure before the first chunk is an answer of its own.
-        let mut events = Box::pin(stream(run, self.detail).peekable());
-        if let Some(Err(_)) = events.as_mut().peek().await
-            && let Some(Err(error)) = events.next().await
-        {
-            return Err(Failure::from(error));
-        }
+        let silence = shared.models.keep_alive.runs;
+        let events = begun(Box::pin(stream(run, self.detail)), silence).await?;
         let events = events.map(|event| {
             let event = event.unwrap_or_else(|error| Failure::from(error).event().into());
             Ok::<_, std::convert::Infallible>(event)
         });
-        Ok(answer::events(Body::from_stream(events), id))
+        let body = match silence {
+            Some(silence) => Body::from_stream(kept_alive(events, silence)),
+            None => Body::from_stream(events),
+        };
+        Ok(answer::events(body, id))
     }
 }
 

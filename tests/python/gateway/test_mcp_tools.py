@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,30 @@ def test_a_stream_shows_a_long_text_before_a_call_only_if_asked_for(
         chunks = ask(origin, stream=True, extra_body=asked)
     texts = [piece.choices[0].delta.content for piece in chunks if piece.choices]
     assert "".join(filter(None, texts)) == (f"{words}It is 3" if asked else "It is 3")
+
+
+@pytest.mark.parametrize("tools", [[ALL], None], ids=["with tools", "without"])
+def test_a_silent_stream_has_comments_in_it(tmp_path: Path, tools: list[Any] | None) -> None:
+    wait = threading.Event()
+    model = stream(
+        chunk({"content": "It is "}), wait, chunk({"content": "3"}), chunk({}, "stop"), DONE
+    )
+    often = "litellm_settings: {sse_keepalive_ping_interval_seconds: 0.05}\n"
+    body = {"model": "m", "messages": GO, "stream": True, **({"tools": tools} if tools else {})}
+    said = ""
+    with (
+        serving(tmp_path, model, more=often) as (_, origin),
+        httpx.stream("POST", f"{origin}/v1/chat/completions", json=body, timeout=30) as response,
+    ):
+        assert response.status_code == 200
+        for line in response.iter_lines():
+            if line == ": ping":
+                wait.set()
+            elif line not in ("", "data: [DONE]"):
+                delta = json.loads(line.removeprefix("data: "))["choices"][0]["delta"]
+                said += delta.get("content") or ""
+    assert wait.is_set()
+    assert said == "It is 3"
 
 
 def test_a_call_that_needs_a_word_is_left_to_the_caller(tmp_path: Path) -> None:

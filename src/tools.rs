@@ -2,8 +2,8 @@
 //! tools as models read them; completions that a server asks for. Pure: no I/O, and no provider is named
 //! outside of this module's formats.
 //!
-//! The transforms are written once, over [`Tree`]: JSON values of Rust and the dicts of Python are
-//! both trees, so neither has to become the other first. Uses `schema` and `error`.
+//! The transforms are written once, over [`Tree`](crate::schema::Tree), for JSON values of Rust and the
+//! dicts of Python. Uses `schema` and `error`.
 
 pub mod arguments;
 mod call;
@@ -12,10 +12,8 @@ pub mod names;
 pub mod result;
 pub mod sampling;
 pub mod search;
-mod tree;
 
 pub use arguments::InputSchema;
 pub use call::{Call, arguments, read_call};
 pub use definition::{Described, Format, describe, with_remarks};
 pub use names::{Separator, ToolNames};
-pub use tree::{Kind, Tree};

@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::python::{convert, error};
-use crate::schema::Change;
-use crate::tools::{Format, InputSchema, Kind, Tree, arguments, describe, read_call};
+use crate::schema::{Change, Kind, Tree};
+use crate::tools::{Format, InputSchema, arguments, describe, read_call};
 
 /// A plain Python value as a tree.
 #[derive(Clone)]
@@ -22,6 +22,7 @@ impl<'py> PyTree<'py> {
     /// Takes a dict, or the dict under a value of this package.
     fn of(value: Bound<'py, PyAny>) -> Self {
         if !value.is_instance_of::<PyDict>()
+            && !value.is_instance_of::<PyString>()
             && let Ok(data) = value.getattr(intern!(value.py(), "_data"))
         {
             return Self(data);
@@ -66,6 +67,31 @@ impl Tree for PyTree<'_> {
             Ok(object) => Ok(object.get_item(key).map_err(raised)?.map(Self::of)),
             Err(_) => Ok(None),
         }
+    }
+
+    fn every_member(&self, test: &mut dyn FnMut(&str, &Self) -> bool) -> bool {
+        let Ok(object) = self.0.cast::<PyDict>() else {
+            return false;
+        };
+        object.iter().all(|(name, value)| {
+            let name = name.cast::<PyString>().ok();
+            let name = name.and_then(|name| name.to_str().ok());
+            name.is_some_and(|name| test(name, &Self(value)))
+        })
+    }
+
+    fn every_element(&self, test: &mut dyn FnMut(&Self) -> bool) -> bool {
+        let elements = self.0.cast::<PyList>();
+        elements.is_ok_and(|elements| elements.iter().all(|element| test(&Self(element))))
+    }
+
+    fn as_number(&self) -> Option<f64> {
+        // A bool is an int of Python's.
+        if self.kind() != Kind::Number {
+            return None;
+        }
+        let number = self.0.extract::<f64>().ok();
+        number.filter(|number| number.is_finite())
     }
 
     fn as_text(&self) -> Result<Option<Cow<'_, str>>, Error> {

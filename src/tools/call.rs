@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
-use crate::tools::tree::{Kind, Tree};
+use crate::schema::{Kind, Tree};
 
 /// A tool call as the model sent it.
 #[derive(Debug, Clone)]

@@ -1,8 +1,7 @@
 //! Tool definitions: what a provider is told about an MCP tool. Owns [`Format`] and [`describe`].
 
 use crate::error::{Error, ErrorKind};
-use crate::schema::{Change, Target, lower};
-use crate::tools::tree::{Kind, Tree};
+use crate::schema::{Change, Kind, Target, Tree, is_plain, lower};
 
 /// The shape of a tool in the request of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,14 +82,20 @@ pub fn describe<T: Tree>(tool: &T, format: Format, is_strict: bool) -> Result<De
         _ => tool.text(""),
     };
     let mut schema = schema_of(tool, &name)?;
-    let lowered = lower(&schema.to_json()?, format.target(is_strict));
-    let is_strict = lowered.target == Target::OpenAiStrict;
-    if lowered.is_changed() {
-        schema = schema.of_json(lowered.schema)?;
-    }
-    if !lowered.remarks.is_empty() {
-        let said = description.as_text()?.unwrap_or_default().into_owned();
-        description = tool.text(&with_remarks(said, &lowered.remarks));
+    let target = format.target(is_strict);
+    let mut is_strict = false;
+    let mut changes = Vec::new();
+    if !is_plain(&schema, target) {
+        let lowered = lower(&schema.to_json()?, target);
+        is_strict = lowered.target == Target::OpenAiStrict;
+        if lowered.is_changed() {
+            schema = schema.of_json(lowered.schema)?;
+        }
+        if !lowered.remarks.is_empty() {
+            let said = description.as_text()?.unwrap_or_default().into_owned();
+            description = tool.text(&with_remarks(said, &lowered.remarks));
+        }
+        changes = lowered.changes;
     }
     if format != Format::Anthropic {
         schema = closed(schema)?;
@@ -122,7 +127,7 @@ pub fn describe<T: Tree>(tool: &T, format: Format, is_strict: bool) -> Result<De
     }
     Ok(Described {
         tool: described,
-        changes: lowered.changes,
+        changes,
     })
 }
 

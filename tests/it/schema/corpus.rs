@@ -1,7 +1,7 @@
 //! The tools of servers that others wrote, recorded by `tests/python/test_recorded_tools.py`.
 
 use serde_json::{Value, json};
-use toolbridge::schema::{Schema, Target, lower};
+use toolbridge::schema::{Schema, Target, is_plain, lower};
 
 use super::golden::folder;
 use super::rules::problems;
@@ -57,6 +57,17 @@ fn recorded_tools_go_to_openai_and_anthropic_as_they_are() {
             }
         }
     }
+}
+
+#[test]
+fn most_recorded_tools_are_seen_to_need_nothing() {
+    let tools: Vec<_> = servers()
+        .into_iter()
+        .flat_map(|(_, listed)| listed)
+        .collect();
+    let is_plain = |tool: &&Value| is_plain(&tool["inputSchema"], Target::OpenAi);
+    let plain = tools.iter().filter(is_plain).count();
+    assert!(plain * 4 > tools.len() * 3, "{plain} of {}", tools.len());
 }
 
 /// Arguments with a value for each property that a strict schema has: `null` where that is taken.

@@ -4,7 +4,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use toolbridge::schema::{Schema, Target, lower};
+use toolbridge::schema::{Schema, Target, is_plain, lower};
 use toolbridge::tools::InputSchema;
 
 use super::rules::problems;
@@ -193,6 +193,91 @@ fn roots() -> impl Strategy<Value = Value> {
             Value::Object(root)
         }),
     ]
+}
+
+/// A keyword that plain schemas have, with a value that it has there, or nearly so.
+fn plain_keyword(inner: &BoxedStrategy<Value>) -> impl Strategy<Value = (String, Value)> + use<> {
+    let named = vec((names(), inner.clone()), 0..3)
+        .prop_map(|members| Value::Object(members.into_iter().collect()))
+        .boxed();
+    let scalar = values().boxed();
+    let number = prop_oneof![(-1..4_i64).prop_map(Value::from), Just(json!(0.5))].boxed();
+    let texts = vec("[a-c]", 0..3).prop_map(Value::from).boxed();
+    let text = "[a-c]{0,3}".prop_map(Value::from).boxed();
+    let values_of = |keyword: &str| match keyword {
+        "properties" => named.clone(),
+        "items" | "additionalProperties" => inner.clone(),
+        "required" | "enum" => texts.clone(),
+        "title" | "description" | "format" | "$schema" => text.clone(),
+        "default" => scalar.clone(),
+        "uniqueItems" => any::<bool>().prop_map(Value::from).boxed(),
+        _ => number.clone(),
+    };
+    let keywords = [
+        "properties",
+        "items",
+        "additionalProperties",
+        "required",
+        "enum",
+        "title",
+        "description",
+        "format",
+        "$schema",
+        "default",
+        "uniqueItems",
+        "minItems",
+        "maxItems",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+    ];
+    let all = keywords.map(|keyword| (Just(keyword.to_owned()), values_of(keyword)).boxed());
+    proptest::strategy::Union::new(all)
+}
+
+/// Schemas that are plain, or nearly so.
+fn plain_schemas() -> impl Strategy<Value = Value> {
+    let kind = prop::sample::select(vec![
+        "string", "integer", "number", "boolean", "object", "array", "null",
+    ]);
+    let leaf = kind.clone().prop_map(|kind| json!({"type": kind}));
+    leaf.prop_recursive(3, 20, 4, move |inner| {
+        let keywords = vec(plain_keyword(&inner.boxed()), 0..3);
+        (kind.clone(), keywords).prop_map(|(kind, keywords)| {
+            let mut schema: Map<String, Value> = keywords.into_iter().collect();
+            schema.insert("type".to_owned(), json!(kind));
+            Value::Object(schema)
+        })
+    })
+}
+
+fn plain_roots() -> impl Strategy<Value = Value> {
+    let properties = vec((names(), plain_schemas()), 0..3);
+    (properties, plain_schemas()).prop_map(|(properties, more)| {
+        let mut root = more.as_object().cloned().unwrap_or_default();
+        root.insert("type".to_owned(), json!("object"));
+        let properties = properties.into_iter().collect::<Map<_, _>>();
+        root.insert("properties".to_owned(), Value::Object(properties));
+        Value::Object(root)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_plain_needs_no_lowering(schema in prop_oneof![plain_roots(), roots()]) {
+        for target in Target::ALL.into_iter().filter(|target| is_plain(&schema, *target)) {
+            let lowered = lower(&schema, target);
+            prop_assert!(
+                !lowered.is_changed() && lowered.remarks.is_empty() && lowered.schema == schema,
+                "{}: {:?}\n{}", target.name(), lowered.changes, schema
+            );
+        }
+    }
 }
 
 proptest! {

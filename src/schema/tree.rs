@@ -49,6 +49,15 @@ pub trait Tree: Sized {
     /// A member of this object; nothing when it is absent, or when this is no object.
     fn member(&self, key: &str) -> Result<Option<Self>, Error>;
 
+    /// Whether this is an object each of whose members passes the test.
+    fn every_member(&self, test: &mut dyn FnMut(&str, &Self) -> bool) -> bool;
+
+    /// Whether this is a list each of whose elements passes the test.
+    fn every_element(&self, test: &mut dyn FnMut(&Self) -> bool) -> bool;
+
+    /// The number that this value is, if it is a finite one.
+    fn as_number(&self) -> Option<f64>;
+
     /// The text that this value is.
     fn as_text(&self) -> Result<Option<Cow<'_, str>>, Error>;
 
@@ -91,6 +100,23 @@ impl Tree for Value {
 
     fn member(&self, key: &str) -> Result<Option<Self>, Error> {
         Ok(self.get(key).cloned())
+    }
+
+    fn every_member(&self, test: &mut dyn FnMut(&str, &Self) -> bool) -> bool {
+        self.as_object().is_some_and(|members| {
+            members
+                .iter()
+                .all(|(name, value)| test(name.as_str(), value))
+        })
+    }
+
+    fn every_element(&self, test: &mut dyn FnMut(&Self) -> bool) -> bool {
+        self.as_array()
+            .is_some_and(|elements| elements.iter().all(test))
+    }
+
+    fn as_number(&self) -> Option<f64> {
+        self.as_f64().filter(|number| number.is_finite())
     }
 
     fn as_text(&self) -> Result<Option<Cow<'_, str>>, Error> {

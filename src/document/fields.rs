@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
             .filter(|seconds| *seconds > 0.0)
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let Some(duration) = duration else {
-            return Err(place.error("is no number of seconds above 0"));
+            return Err(place.error(&refused(node, "a number of seconds above 0")));
         };
         if duration > Duration::from_hours(24) {
             return Err(place.error(&format!(
@@ -189,7 +189,7 @@ impl<'a> Fields<'a> {
         number
             .filter(|number| number.is_finite() && *number >= 0.0)
             .map(Some)
-            .ok_or_else(|| place.error("takes a number that is not below 0"))
+            .ok_or_else(|| place.error(&refused(node, "a number that is not below 0")))
     }
 
     /// A whole number that is not below zero.
@@ -200,7 +200,7 @@ impl<'a> Fields<'a> {
         let number = self.digits(&place, node)?.parse();
         number
             .map(Some)
-            .map_err(|_| place.error("takes a whole number that is not below 0"))
+            .map_err(|_| place.error(&refused(node, "a whole number that is not below 0")))
     }
 
     /// What may be a number, as text.
@@ -275,7 +275,7 @@ impl<'a> Fields<'a> {
             _ => String::new(),
         };
         match text.parse() {
-            Ok(0) | Err(_) => Err(place.error("takes a whole number above 0")),
+            Ok(0) | Err(_) => Err(place.error(&refused(node, "a whole number above 0"))),
             Ok(count) => Ok(Some(count)),
         }
     }
@@ -375,4 +375,13 @@ fn missing(place: &Place, name: &str) -> crate::error::Error {
             "needs the environment variable {name}, which is not set"
         ))
         .map_context(|context| context.code = Some(name.to_owned()))
+}
+
+/// What was found where something else is taken. A text is not shown: it may be a secret at the wrong
+/// place.
+fn refused(node: &Node, accepted: &str) -> String {
+    match &node.data {
+        Data::Number(number) => format!("is {number}; it takes {accepted}"),
+        _ => format!("is {}; it takes {accepted}", node.kind()),
+    }
 }

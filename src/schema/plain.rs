@@ -51,6 +51,7 @@ struct Read {
 /// Reads a schema; none if it is not plain.
 fn read<T: Tree>(schema: &T, depth: usize) -> Option<Read> {
     let mut kind = None;
+    let mut has_alternatives = false;
     let mut found = Read {
         kind: Type::Other,
         has_properties: false,
@@ -66,6 +67,10 @@ fn read<T: Tree>(schema: &T, depth: usize) -> Option<Read> {
                 }
                 "description" | "title" => return value.kind() == Kind::Text,
                 "default" => return is_scalar(value),
+                "anyOf" => {
+                    has_alternatives = true;
+                    return value.every_element(&mut |one| is_whole(one, depth + 1));
+                }
                 "$schema" => return depth == 0 && value.kind() == Kind::Text,
                 "properties" => {
                     found.has_properties = true;
@@ -99,6 +104,10 @@ fn read<T: Tree>(schema: &T, depth: usize) -> Option<Read> {
         });
     if !is_known {
         return None;
+    }
+    if has_alternatives {
+        // Those say it all; at the root they are refused.
+        return (kind.is_none() && found.about.is_none()).then_some(found);
     }
     found.kind = kind?;
     let fits = found.about.is_none_or(|about| about == found.kind);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use toolbridge::schema::lower::Action;
-use toolbridge::schema::{Lowered, Target, lower};
+use toolbridge::schema::{Lowered, Target, is_plain, lower};
 
 use super::rules::problems;
 
@@ -270,4 +270,35 @@ fn targets_are_known_by_their_names() {
         assert_eq!(Target::from_name(target.name()), Some(target));
     }
     assert_eq!(Target::from_name("other"), None);
+}
+
+#[test]
+fn what_servers_write_mostly_is_plain_and_what_has_to_change_is_not() {
+    let of = |property: Value| json!({"type": "object", "properties": {"x": property}});
+    let optional =
+        json!({"anyOf": [{"type": "string"}, {"type": "null"}], "default": null, "title": "X"});
+    for (schema, target, expected) in [
+        (of(optional.clone()), Target::OpenAi, true),
+        (of(optional.clone()), Target::Bedrock, true),
+        (of(optional), Target::Gemini, false),
+        (of(json!({"type": "array"})), Target::OpenAi, false),
+        (
+            of(json!({"type": "string", "enum": ["a", "a"]})),
+            Target::Anthropic,
+            false,
+        ),
+        (json!({"type": "object"}), Target::OpenAi, false),
+        (
+            json!({"anyOf": [{"type": "object", "properties": {}}]}),
+            Target::OpenAi,
+            false,
+        ),
+    ] {
+        assert_eq!(
+            is_plain(&schema, target),
+            expected,
+            "{}: {schema}",
+            target.name()
+        );
+    }
 }

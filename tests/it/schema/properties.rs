@@ -208,6 +208,7 @@ fn plain_keyword(inner: &BoxedStrategy<Value>) -> impl Strategy<Value = (String,
         "properties" => named.clone(),
         "items" | "additionalProperties" => inner.clone(),
         "required" | "enum" => texts.clone(),
+        "anyOf" => vec(inner.clone(), 1..3).prop_map(Value::from).boxed(),
         "title" | "description" | "format" | "$schema" => text.clone(),
         "default" => scalar.clone(),
         "uniqueItems" => any::<bool>().prop_map(Value::from).boxed(),
@@ -215,6 +216,8 @@ fn plain_keyword(inner: &BoxedStrategy<Value>) -> impl Strategy<Value = (String,
     };
     let keywords = [
         "properties",
+        "anyOf",
+        "anyOf",
         "items",
         "additionalProperties",
         "required",
@@ -246,9 +249,11 @@ fn plain_schemas() -> impl Strategy<Value = Value> {
     let leaf = kind.clone().prop_map(|kind| json!({"type": kind}));
     leaf.prop_recursive(3, 20, 4, move |inner| {
         let keywords = vec(plain_keyword(&inner.boxed()), 0..3);
-        (kind.clone(), keywords).prop_map(|(kind, keywords)| {
+        (kind.clone(), keywords, 0..8).prop_map(|(kind, keywords, lot)| {
             let mut schema: Map<String, Value> = keywords.into_iter().collect();
-            schema.insert("type".to_owned(), json!(kind));
+            if lot == 0 || !schema.contains_key("anyOf") {
+                schema.insert("type".to_owned(), json!(kind));
+            }
             Value::Object(schema)
         })
     })

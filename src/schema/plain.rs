@@ -43,21 +43,14 @@ enum Type {
 struct Read {
     kind: Type,
     has_properties: bool,
-    has_items: bool,
-    /// The types that its keywords are about, where they are about one.
-    about: Option<Type>,
 }
 
 /// Reads a schema; none if it is not plain.
 fn read<T: Tree>(schema: &T, depth: usize) -> Option<Read> {
     let mut kind = None;
-    let mut has_alternatives = false;
-    let mut found = Read {
-        kind: Type::Other,
-        has_properties: false,
-        has_items: false,
-        about: None,
-    };
+    // The type that its keywords are about.
+    let mut about_type = None;
+    let (mut has_alternatives, mut has_properties, mut has_items) = (false, false, false);
     let is_known = depth < MAXIMUM_DEPTH
         && schema.every_member(&mut |keyword, value| {
             let about = match keyword {
@@ -68,12 +61,16 @@ fn read<T: Tree>(schema: &T, depth: usize) -> Option<Read> {
                 "description" | "title" => return value.kind() == Kind::Text,
                 "default" => return is_scalar(value),
                 "anyOf" => {
-                    has_alternatives = true;
-                    return value.every_element(&mut |one| is_whole(one, depth + 1));
+                    let are_plain = value.every_element(&mut |one| {
+                        has_alternatives = true;
+                        is_whole(one, depth + 1)
+                    });
+                    // One of none is nothing.
+                    return are_plain && has_alternatives;
                 }
                 "$schema" => return depth == 0 && value.kind() == Kind::Text,
                 "properties" => {
-                    found.has_properties = true;
+                    has_properties = true;
                     let are_plain = value.every_member(&mut |name, property| {
                         is_plain_name(name) && is_whole(property, depth + 1)
                     });
@@ -85,7 +82,7 @@ fn read<T: Tree>(schema: &T, depth: usize) -> Option<Read> {
                     is_fine.then_some(Type::Object)
                 }
                 "items" => {
-                    found.has_items = true;
+                    has_items = true;
                     is_whole(value, depth + 1).then_some(Type::Array)
                 }
                 "minItems" | "maxItems" => is_count(value).then_some(Type::Array),
@@ -98,20 +95,26 @@ fn read<T: Tree>(schema: &T, depth: usize) -> Option<Read> {
                 }
                 _ => None,
             };
-            let is_one = about.is_some() && found.about.is_none_or(|other| about == Some(other));
-            found.about = about;
+            let is_one = about.is_some() && about_type.is_none_or(|other| about == Some(other));
+            about_type = about;
             is_one
         });
     if !is_known {
         return None;
     }
     if has_alternatives {
-        // Those say it all; at the root they are refused.
-        return (kind.is_none() && found.about.is_none()).then_some(found);
+        // They say it all. At the root, where they are refused, this is no object.
+        let says_more = kind.is_some() || about_type.is_some();
+        kind = (!says_more).then_some(Type::Other);
+        about_type = None;
     }
-    found.kind = kind?;
-    let fits = found.about.is_none_or(|about| about == found.kind);
-    (fits && (found.kind != Type::Array || found.has_items)).then_some(found)
+    let kind = kind?;
+    let fits = about_type.is_none_or(|about| about == kind);
+    let is_whole = fits && (kind != Type::Array || has_items);
+    is_whole.then_some(Read {
+        kind,
+        has_properties,
+    })
 }
 
 fn is_whole<T: Tree>(schema: &T, depth: usize) -> bool {

@@ -282,6 +282,7 @@ fn what_servers_write_mostly_is_plain_and_what_has_to_change_is_not() {
         (of(optional.clone()), Target::Bedrock, true),
         (of(optional), Target::Gemini, false),
         (of(json!({"type": "array"})), Target::OpenAi, false),
+        (of(json!({"anyOf": []})), Target::OpenAi, false),
         (
             of(json!({"type": "string", "enum": ["a", "a"]})),
             Target::Anthropic,
